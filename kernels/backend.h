@@ -1,19 +1,22 @@
 /* backend.h — the boundary between meaning (host/) and machines (kernels/).
  *
- * A backend is a place on a machine: a device, a compute type, its scratch memory and (on a GPU) its queue.  It knows
- * tensors and formulas, never models, files or pictures' names.  `cpu` and `cuda` stand behind it.
+ * A backend is a place on a machine: a device, a compute type, its scratch memory and (on a GPU) its queue.
+ * It knows tensors and formulas, never models, files or pictures' names.  `cpu` and `cuda` stand behind it.
  *
- * One thread at a time uses a backend; an engine has one for loading, every session has its own.  Memory from `alloc`
- * and prepared weights are shared by all backends of the same device and compute type, and are not changed by use.
+ * One thread at a time uses a backend; an engine has one for loading, every session has its own.  Memory from
+ * `alloc` and prepared weights are shared by all backends of the same device and compute type, and are not
+ * changed by use.
  *
- * Pointers named here are memory of the machine (from `alloc`) unless a comment says "host".  Matrices are row-major.
- * "act" values are activations in the compute type (fp32, fp16 or bf16); everything else is fp32.  Sums, softmax and
- * norms are fp32 on every machine.  `rows` counts rows of all sequences together: sequences * tokens.
+ * Pointers named here are memory of the machine (from `alloc`) unless a comment says "host".  Matrices are
+ * row-major. "act" values are activations in the compute type (fp32, fp16 or bf16); everything else is fp32.
+ * Sums, softmax and norms are fp32 on every machine.  `rows` counts rows of all sequences together: sequences
+ * * tokens.
  *
- * Every row of a result has the same bits whatever other rows are computed beside it (batch, padding, threads); only
- * the number of tokens of its own sequence may matter.
+ * Every row of a result has the same bits whatever other rows are computed beside it (batch, padding,
+ * threads); only the number of tokens of its own sequence may matter.
  *
- * Operations return nothing: a machine that fails remembers it, and `download` (the only call that waits) tells. */
+ * Operations return nothing: a machine that fails remembers it, and `download` (the only call that waits)
+ * tells. */
 #ifndef T2D_BACKEND_H
 #define T2D_BACKEND_H
 
@@ -34,7 +37,7 @@ typedef enum t2d_epilogue {
     T2D_EPI_GELU,       /* exact: 0.5 u (1 + erf(u / sqrt 2)) */
     T2D_EPI_QUICK_GELU, /* u * sigmoid(1.702 u) */
     T2D_EPI_TANH,
-    T2D_EPI_ADD,        /* y += ...; y is fp32 (the residual stream) */
+    T2D_EPI_ADD, /* y += ...; y is fp32 (the residual stream) */
 } t2d_epilogue;
 
 typedef struct t2d_linear_desc { /* all host pointers; not kept */
@@ -46,7 +49,9 @@ typedef struct t2d_linear_desc { /* all host pointers; not kept */
     bool fp32;           /* keep and compute in fp32 whatever the compute type: x and y are fp32 */
 } t2d_linear_desc;
 
-typedef struct t2d_rect { int x, y, w, h; } t2d_rect;
+typedef struct t2d_rect {
+    int x, y, w, h;
+} t2d_rect;
 
 /* Windows of one 8-bit RGB picture -> the first residual stream of the vision tower. */
 typedef struct t2d_embed {
@@ -54,18 +59,19 @@ typedef struct t2d_embed {
     int width, height;
     const t2d_rect *windows; /* host, [count] */
     int count;
-    int size, patch;    /* every window is brought to size x size (float bilinear, half-pixel, no antialias; identity
-                           when it has that size already), then cut in (size/patch)^2 patches */
-    float mean[3], std[3]; /* (v / 255 - mean) / std, in RGB order */
-    bool swap;          /* channels reversed before the normalisation (the demo's BGR) */
+    int size, patch; /* every window is brought to size x size (float bilinear, half-pixel, no antialias;
+                        identity when it has that size already), then cut in (size/patch)^2 patches */
+    float mean[3], std[3];        /* (v / 255 - mean) / std, in RGB order */
+    bool swap;                    /* channels reversed before the normalisation (the demo's BGR) */
     const t2d_linear *projection; /* [dim, 3 * patch * patch], columns channel, row, column */
-    const float *cls;       /* [dim], position added by the caller */
-    const float *registers; /* [register_count, dim], no position */
-    const float *position;  /* [grid * grid, dim] for this grid */
+    const float *cls;             /* [dim], position added by the caller */
+    const float *registers;       /* [register_count, dim], no position */
+    const float *position;        /* [grid * grid, dim] for this grid */
     int register_count, dim;
 } t2d_embed;
 
-/* Score maps of all windows of a picture -> labels or scores at the picture's size (NUMERICS 5.4, 5.6, 6.2). */
+/* Score maps of all windows of a picture -> labels or scores at the picture's size (NUMERICS 5.4, 5.6, 6.2).
+ */
 typedef struct t2d_readout {
     const float *scores; /* [window_count, grid * grid, classes], after sigmoid and cleaning */
     int window_count, grid, classes;
@@ -75,10 +81,11 @@ typedef struct t2d_readout {
     bool pamr;
     bool with_background; /* a constant channel in front, after PAMR, per window */
     float background;
-    bool softmax;      /* labels are the first maximum of softmax(scores), as mmseg computes them */
-    int width, height; /* of the result: canvas -> result by bilinear, align_corners false; equal: no resize */
-    uint16_t *labels;  /* host, [height, width], or NULL */
-    float *out;        /* host, [classes (+1), height, width], or NULL: what the argmax saw, before softmax */
+    bool softmax; /* labels are the first maximum of softmax(scores), as mmseg computes them */
+    int width,
+        height;       /* of the result: canvas -> result by bilinear, align_corners false; equal: no resize */
+    uint16_t *labels; /* host, [height, width], or NULL */
+    float *out;       /* host, [classes (+1), height, width], or NULL: what the argmax saw, before softmax */
 } t2d_readout;
 
 typedef struct t2d_ops {
@@ -103,42 +110,51 @@ typedef struct t2d_ops {
     void (*embed_text)(t2d_backend *, float *x, const int32_t *ids, const float *table, const float *position,
                        int sequences, int tokens, int dim);
     /* y [rows, dim] = (x - mean) / sqrt(var + eps) * w + b; two passes.  y: act, or fp32 when to_fp32. */
-    void (*layernorm)(t2d_backend *, void *y, bool to_fp32, const float *x, const float *w, const float *b, int rows,
-                      int dim, float eps);
-    /* y [sequences * tokens, out] = epilogue(x W^T + b).  x and y are act; fp32 for fp32 linears; y is fp32 for ADD. */
-    void (*linear)(t2d_backend *, void *y, const void *x, const t2d_linear *, int sequences, int tokens, t2d_epilogue);
+    void (*layernorm)(t2d_backend *, void *y, bool to_fp32, const float *x, const float *w, const float *b,
+                      int rows, int dim, float eps);
+    /* y [sequences * tokens, out] = epilogue(x W^T + b).  x and y are act; fp32 for fp32 linears; y is fp32
+     * for ADD. */
+    void (*linear)(t2d_backend *, void *y, const void *x, const t2d_linear *, int sequences, int tokens,
+                   t2d_epilogue);
     /* y [rows, hidden] = silu(x[:, :hidden]) * x[:, hidden:]; act */
     void (*swiglu)(t2d_backend *, void *y, const void *x, int rows, int hidden);
     /* mix [sequences, tokens, heads * 64] = softmax(q k^T / 8) v; qkv [sequences, tokens, 3 * heads * 64] as
      * [q | k | v], head-major inside each; act.  causal: key <= query. */
-    void (*attention)(t2d_backend *, void *mix, const void *qkv, int sequences, int tokens, int heads, bool causal);
+    void (*attention)(t2d_backend *, void *mix, const void *qkv, int sequences, int tokens, int heads,
+                      bool causal);
     /* y [rows, dim] = x[index[r], :]; index: host; fp32. */
     void (*gather_rows)(t2d_backend *, float *y, const float *x, const int32_t *index, int rows, int dim);
-    /* y [sequences, keep, dim] = x / max(|x|, 1e-6) over rows skip .. skip+keep-1 of each sequence of `tokens`. */
-    void (*unit_rows)(t2d_backend *, float *y, const float *x, int sequences, int tokens, int skip, int keep, int dim);
+    /* y [sequences, keep, dim] = x / max(|x|, 1e-6) over rows skip .. skip+keep-1 of each sequence of
+     * `tokens`. */
+    void (*unit_rows)(t2d_backend *, float *y, const float *x, int sequences, int tokens, int skip, int keep,
+                      int dim);
 
     /* ---- heads of the CLS token ---- */
 
-    /* logits [sequences, heads, patches] = (q_CLS / 8) . k_patch from the last block's qkv (act); patches are the
-     * tokens after `skip`. */
-    void (*cls_logits)(t2d_backend *, float *logits, const void *qkv, int sequences, int tokens, int skip, int heads);
-    /* pooled [sequences, heads, dim] = 1/P sum_p softmax_p(logits)[p] features[skip + p]; features [.., tokens, dim]. */
+    /* logits [sequences, heads, patches] = (q_CLS / 8) . k_patch from the last block's qkv (act); patches are
+     * the tokens after `skip`. */
+    void (*cls_logits)(t2d_backend *, float *logits, const void *qkv, int sequences, int tokens, int skip,
+                       int heads);
+    /* pooled [sequences, heads, dim] = 1/P sum_p softmax_p(logits)[p] features[skip + p]; features [..,
+     * tokens, dim]. */
     void (*head_pool)(t2d_backend *, float *pooled, const float *logits, const float *features, int sequences,
                       int tokens, int skip, int heads, int dim);
 
     /* ---- masks ---- */
 
     /* scores [rows, classes] = unit [rows, dim] . text [classes, dim]; then sigmoid when asked. */
-    void (*similarity)(t2d_backend *, float *scores, const float *unit, const float *text, int rows, int classes,
-                       int dim, bool sigmoid);
-    /* Background cleaning, in place (NUMERICS 5.5), each sequence for itself: scores [sequences, patches, classes],
-     * logits [sequences, heads, patches], features [sequences, tokens, dim] un-normalised, text [classes, dim]. */
+    void (*similarity)(t2d_backend *, float *scores, const float *unit, const float *text, int rows,
+                       int classes, int dim, bool sigmoid);
+    /* Background cleaning, in place (NUMERICS 5.5), each sequence for itself: scores [sequences, patches,
+     * classes], logits [sequences, heads, patches], features [sequences, tokens, dim] un-normalised, text
+     * [classes, dim]. */
     void (*clean)(t2d_backend *, float *scores, const float *logits, const float *features, const float *text,
                   int sequences, int tokens, int skip, int heads, int dim, int classes, float lambda);
     /* out [rows, groups] = maximum over scores[rows, first[g] .. first[g+1]-1]; first: host, [groups + 1]. */
-    void (*merge_max)(t2d_backend *, float *out, const float *scores, const int32_t *first, int rows, int classes,
-                      int groups);
-    /* Waits: labels and scores are host memory.  May allocate scratch that grows with the canvas, kept for the next. */
+    void (*merge_max)(t2d_backend *, float *out, const float *scores, const int32_t *first, int rows,
+                      int classes, int groups);
+    /* Waits: labels and scores are host memory.  May allocate scratch that grows with the canvas, kept for
+     * the next. */
     t2d_status (*readout)(t2d_backend *, const t2d_readout *, t2d_error *);
 } t2d_ops;
 
@@ -154,7 +170,9 @@ struct t2d_backend {
 /* Bytes of one act value. */
 static inline size_t t2d_act_size(const t2d_backend *be) { return be->dtype == T2D_DTYPE_FP32 ? 4 : 2; }
 
-/* Opens "cpu", "cuda", "cuda:N" or "auto" (cuda where there is a usable device, else cpu).  threads 0: all. */
-t2d_status t2d_backend_open(const char *device, t2d_dtype dtype, int threads, t2d_backend **be, t2d_error *err);
+/* Opens "cpu", "cuda", "cuda:N" or "auto" (cuda where there is a usable device, else cpu).  threads 0: all.
+ */
+t2d_status t2d_backend_open(const char *device, t2d_dtype dtype, int threads, t2d_backend **be,
+                            t2d_error *err);
 
 #endif

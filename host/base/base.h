@@ -19,26 +19,29 @@ t2d_status t2d_fail(t2d_error *err, t2d_status status, const char *format, ...)
 /* Puts "prefix: " before the message that is already in *err, and returns its status. */
 t2d_status t2d_fail_in(t2d_error *err, const char *prefix);
 
-/* calloc with a sentence: NULL and *err filled (T2D_E_MEMORY, "<what>: out of memory (N MiB)") when there is none or
- * count * size overflows.  64-byte aligned; free with free(). count * size of 0 gives a valid pointer. */
+/* calloc with a sentence: NULL and *err filled (T2D_E_MEMORY, "<what>: out of memory (N MiB)") when there is
+ * none or count * size overflows.  64-byte aligned; free with free(). count * size of 0 gives a valid
+ * pointer. */
 void *t2d_new(size_t count, size_t size, const char *what, t2d_error *err);
 
 /* strdup with the same rule. */
 char *t2d_strdup(const char *text, t2d_error *err);
 
-/* Reads a whole file ("-": standard input), at most `max_bytes`.  *bytes is freed by the caller with free(); one zero
- * byte follows the data, not counted. */
-t2d_status t2d_read_file(const char *path, size_t max_bytes, unsigned char **bytes, size_t *count, t2d_error *err);
+/* Reads a whole file ("-": standard input), at most `max_bytes`.  *bytes is freed by the caller with free();
+ * one zero byte follows the data, not counted. */
+t2d_status t2d_read_file(const char *path, size_t max_bytes, unsigned char **bytes, size_t *count,
+                         t2d_error *err);
 
-/* A file that appears whole or not at all: written under a temporary name in the same folder, renamed by commit.
- * A path of "-" writes standard output. */
+/* A file that appears whole or not at all: written under a temporary name in the same folder, renamed by
+ * commit. A path of "-" writes standard output. */
 typedef struct t2d_outfile {
     FILE *stream;
     char *path, *temporary;
 } t2d_outfile;
 t2d_status t2d_outfile_open(t2d_outfile *out, const char *path, t2d_error *err);
-t2d_status t2d_outfile_commit(t2d_outfile *out, t2d_error *err); /* flush, fsync, rename; aborts when that fails */
-void t2d_outfile_abort(t2d_outfile *out);                        /* harmless after commit or a failed open */
+t2d_status t2d_outfile_commit(t2d_outfile *out,
+                              t2d_error *err); /* flush, fsync, rename; aborts when that fails */
+void t2d_outfile_abort(t2d_outfile *out);      /* harmless after commit or a failed open */
 
 /* Monotonic seconds. */
 double t2d_clock(void);

@@ -8,11 +8,13 @@
 
 /* OpenCV's INTER_LINEAR on 8-bit RGB, bit for bit (fixed point, NUMERICS 6.1).
  * src [sh, sw, 3] -> dst [dh, dw, 3], both owned by the caller; bits do not depend on `threads`. */
-t2d_status t2d_resize_cv2_linear(const uint8_t *src, int sw, int sh, uint8_t *dst, int dw, int dh, int threads,
-                                 t2d_error *err);
+t2d_status t2d_resize_cv2_linear(const uint8_t *src, int sw, int sh, uint8_t *dst, int dw, int dh,
+                                 int threads, t2d_error *err);
 
-/* mmseg's keep-ratio size: the largest (w, h) that fits long_side x short_side, rounded as mmcv does (NUMERICS 6.1). */
-void t2d_keep_ratio_size(int width, int height, int long_side, int short_side, int *new_width, int *new_height);
+/* mmseg's keep-ratio size: the largest (w, h) that fits long_side x short_side, rounded as mmcv does
+ * (NUMERICS 6.1). */
+void t2d_keep_ratio_size(int width, int height, int long_side, int short_side, int *new_width,
+                         int *new_height);
 
 /* ---- pictures out ---- */
 
@@ -27,8 +29,8 @@ t2d_status t2d_png_write_rgb(const char *path, const uint8_t *pixels, int width,
 /* NumPy .npy, version 1.0, little endian fp32 ('<f4', C order). */
 t2d_status t2d_npy_write(const char *path, const float *data, const int *shape, int rank, t2d_error *err);
 
-/* The same file, mapped into memory before its values are known: for arrays too large to hold twice.  Space is
- * reserved on disk at once, so a full disk is an error here and not a signal later. */
+/* The same file, mapped into memory before its values are known: for arrays too large to hold twice.  Space
+ * is reserved on disk at once, so a full disk is an error here and not a signal later. */
 typedef struct t2d_npy_map {
     float *data; /* count floats, zero */
     size_t count;
@@ -43,7 +45,14 @@ void t2d_npy_map_abort(t2d_npy_map *map); /* harmless after commit or a failed o
 
 /* ---- safetensors ---- */
 
-typedef enum t2d_st_type { T2D_ST_F32, T2D_ST_F16, T2D_ST_BF16, T2D_ST_I32, T2D_ST_I64, T2D_ST_U8 } t2d_st_type;
+typedef enum t2d_st_type {
+    T2D_ST_F32,
+    T2D_ST_F16,
+    T2D_ST_BF16,
+    T2D_ST_I32,
+    T2D_ST_I64,
+    T2D_ST_U8
+} t2d_st_type;
 size_t t2d_st_type_size(t2d_st_type type);
 const char *t2d_st_type_name(t2d_st_type type); /* "F32", ... */
 
@@ -52,34 +61,36 @@ typedef struct t2d_st_tensor {
     t2d_st_type type;
     int rank; /* 0..8 */
     int64_t shape[8];
-    int64_t count;            /* product of the shape */
-    uint64_t offset, bytes;   /* in the file, from its first byte */
+    int64_t count;          /* product of the shape */
+    uint64_t offset, bytes; /* in the file, from its first byte */
 } t2d_st_tensor;
 
 typedef struct t2d_st_file t2d_st_file;
 
-/* Opens a safetensors file and checks the header strictly: length cap (100 MB), UTF-8, JSON without duplicate keys,
- * known dtypes, shapes that match their byte ranges, no overlaps, no holes, nothing outside the file, file length
- * exact.  No tensor data is read. */
+/* Opens a safetensors file and checks the header strictly: length cap (100 MB), UTF-8, JSON without duplicate
+ * keys, known dtypes, shapes that match their byte ranges, no overlaps, no holes, nothing outside the file,
+ * file length exact.  No tensor data is read. */
 t2d_status t2d_st_open(const char *path, t2d_st_file **file, t2d_error *err);
 void t2d_st_close(t2d_st_file *file);
 int t2d_st_count(const t2d_st_file *file);
-const t2d_st_tensor *t2d_st_at(const t2d_st_file *file, int index); /* in file (offset) order */
+const t2d_st_tensor *t2d_st_at(const t2d_st_file *file, int index);          /* in file (offset) order */
 const t2d_st_tensor *t2d_st_find(const t2d_st_file *file, const char *name); /* NULL when absent */
 /* Value of a __metadata__ key, NULL when absent. */
 const char *t2d_st_meta(const t2d_st_file *file, const char *key);
 int t2d_st_meta_count(const t2d_st_file *file);
 void t2d_st_meta_at(const t2d_st_file *file, int index, const char **key, const char **value);
 
-/* Reads a tensor's raw bytes (t->bytes of them) into `bytes`, by pread; a short file is an error.  Thread safe. */
+/* Reads a tensor's raw bytes (t->bytes of them) into `bytes`, by pread; a short file is an error.  Thread
+ * safe. */
 t2d_status t2d_st_read(const t2d_st_file *file, const t2d_st_tensor *t, void *bytes, t2d_error *err);
 
-/* Reads an F32/F16/BF16 tensor as fp32.  `checksum`: 16 hex digits of XXH3-64 over the raw bytes that must match, or
- * NULL.  NaN or Inf anywhere is T2D_E_FORMAT naming the tensor and the index. */
+/* Reads an F32/F16/BF16 tensor as fp32.  `checksum`: 16 hex digits of XXH3-64 over the raw bytes that must
+ * match, or NULL.  NaN or Inf anywhere is T2D_E_FORMAT naming the tensor and the index. */
 t2d_status t2d_st_read_f32(const t2d_st_file *file, const t2d_st_tensor *t, const char *checksum, float *out,
                            t2d_error *err);
 
-/* Writes tensors (names, shapes, host data) as one safetensors file, whole or not at all.  meta: pairs of strings. */
+/* Writes tensors (names, shapes, host data) as one safetensors file, whole or not at all.  meta: pairs of
+ * strings. */
 typedef struct t2d_st_item {
     const char *name;
     t2d_st_type type;

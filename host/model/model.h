@@ -1,30 +1,34 @@
-/* model.h — from a model file to tokens, features and class vectors: both towers, psi, the tokenizer, the templates. */
+/* model.h — from a model file to tokens, features and class vectors: both towers, psi, the tokenizer, the
+ * templates. */
 #ifndef T2D_MODEL_H
 #define T2D_MODEL_H
 
 #include "backend.h"
 #include "io/io.h"
 
-/* ---- text in: cleaning and byte-pair encoding (tokenizer.c, clean.c, templates.c; NUMERICS 3.2, 5.1) ---- */
+/* ---- text in: cleaning and byte-pair encoding (tokenizer.c, clean.c, templates.c; NUMERICS 3.2, 5.1) ----
+ */
 
 typedef struct t2d_tokenizer t2d_tokenizer;
 
-/* merges: the lines "left right\n" in order of rank, as the model file stores them.  The vocabulary is 256 bytes, 256
- * bytes with </w>, one entry per merge, start and end. */
+/* merges: the lines "left right\n" in order of rank, as the model file stores them.  The vocabulary is 256
+ * bytes, 256 bytes with </w>, one entry per merge, start and end. */
 t2d_status t2d_tokenizer_create(const char *merges, size_t bytes, t2d_tokenizer **tokenizer, t2d_error *err);
 void t2d_tokenizer_destroy(t2d_tokenizer *tokenizer);
-int t2d_tokenizer_vocabulary(const t2d_tokenizer *tokenizer); /* 514 + merges; start = this - 2, end = this - 1 */
+int t2d_tokenizer_vocabulary(
+    const t2d_tokenizer *tokenizer); /* 514 + merges; start = this - 2, end = this - 1 */
 
-/* Cleans and encodes UTF-8 text: start, ids, end.  *count is the full number even when it exceeds `capacity`; then
- * only `capacity` ids are written and the status is T2D_E_ARGUMENT ("... 78 tokens, at most 77").  Invalid UTF-8 is
- * T2D_E_ARGUMENT.  Thread safe. */
+/* Cleans and encodes UTF-8 text: start, ids, end.  *count is the full number even when it exceeds `capacity`;
+ * then only `capacity` ids are written and the status is T2D_E_ARGUMENT ("... 78 tokens, at most 77").
+ * Invalid UTF-8 is T2D_E_ARGUMENT.  Thread safe. */
 t2d_status t2d_tokenizer_encode(const t2d_tokenizer *tokenizer, const char *text, int32_t *ids, int capacity,
                                 int *count, t2d_error *err);
 
 /* The cleaning alone; the caller frees the result. */
 t2d_status t2d_text_clean(const char *text, char **clean, t2d_error *err);
 
-/* A named set of prompts, each with one "{}"; NULL when there is no such set (then *names lists those there are). */
+/* A named set of prompts, each with one "{}"; NULL when there is no such set (then *names lists those there
+ * are). */
 const char *const *t2d_templates_find(const char *name, int *count);
 const char *t2d_templates_names(void); /* "sub_imagenet_template, simple, ..." */
 
@@ -33,10 +37,10 @@ t2d_status t2d_template_fill(const char *prompt, const char *name, char **text, 
 
 /* ---- position tables (position.c; NUMERICS 1.3) ---- */
 
-/* table [from * from, dim] -> out [to_h * to_w, dim].  antialias: size rule, a = -0.5; else a = -0.75 with scale
- * from / (to + offset). */
-t2d_status t2d_position_resize(const float *table, int from, float *out, int to_h, int to_w, int dim, bool antialias,
-                               float offset, t2d_error *err);
+/* table [from * from, dim] -> out [to_h * to_w, dim].  antialias: size rule, a = -0.5; else a = -0.75 with
+ * scale from / (to + offset). */
+t2d_status t2d_position_resize(const float *table, int from, float *out, int to_h, int to_w, int dim,
+                               bool antialias, float offset, t2d_error *err);
 
 /* ---- the model ---- */
 
@@ -56,7 +60,8 @@ typedef struct t2d_config {
     float background, clean_lambda;
 } t2d_config;
 
-/* Reads and checks the metadata, and that the file has exactly the tensors such a model has, in shape and dtype. */
+/* Reads and checks the metadata, and that the file has exactly the tensors such a model has, in shape and
+ * dtype. */
 t2d_status t2d_config_read(const t2d_st_file *file, t2d_config *config, t2d_error *err);
 
 typedef struct t2d_block {
@@ -77,8 +82,8 @@ typedef struct t2d_model {
     t2d_config config;
     t2d_tower vision, text;
     t2d_linear *patch;
-    float *cls, *registers;            /* machine; CLS with its position added */
-    float *position;                   /* host: [grid * grid, dim] */
+    float *cls, *registers;             /* machine; CLS with its position added */
+    float *position;                    /* host: [grid * grid, dim] */
     float *token_table, *text_position; /* machine */
     t2d_linear *text_projection, *psi1, *psi2;
     t2d_tokenizer *tokenizer;
@@ -99,14 +104,15 @@ typedef struct t2d_workspace {
     void *block;
     size_t bytes;
 } t2d_workspace;
-t2d_status t2d_workspace_plan(t2d_backend *be, const t2d_tower *tower, int rows, t2d_workspace *ws, t2d_error *err);
+t2d_status t2d_workspace_plan(t2d_backend *be, const t2d_tower *tower, int rows, t2d_workspace *ws,
+                              t2d_error *err);
 void t2d_workspace_release(t2d_backend *be, t2d_workspace *ws);
 
 /* ws->x in, ws->x out (before the final norm); ws->qkv holds the last block's. */
 void t2d_tower_forward(t2d_backend *be, const t2d_tower *tower, t2d_workspace *ws, int sequences, int tokens);
 
-/* ids [prompts] of texts -> raw CLIP features (host, [prompts, embed]); prompts are cut at their end token and batched
- * by length. */
+/* ids [prompts] of texts -> raw CLIP features (host, [prompts, embed]); prompts are cut at their end token
+ * and batched by length. */
 t2d_status t2d_text_features(t2d_backend *be, const t2d_model *model, const char *const *texts, int count,
                              float *features, t2d_error *err);
 

@@ -1,8 +1,8 @@
 /* cpu.h — what the CPU machine's files share.
  *
- * Threads: OpenMP regions with num_threads(be->threads), always said, so that the library never changes its caller's
- * settings and never uses more threads than it was given.  The bits of a result never depend on the number of threads:
- * work is cut by the shape alone, and each piece is computed by one thread. */
+ * Threads: OpenMP regions with num_threads(be->threads), always said, so that the library never changes its
+ * caller's settings and never uses more threads than it was given.  The bits of a result never depend on the
+ * number of threads: work is cut by the shape alone, and each piece is computed by one thread. */
 #ifndef T2D_CPU_H
 #define T2D_CPU_H
 
@@ -17,8 +17,8 @@ typedef struct t2d_cpu {
         void *data;
         size_t bytes;
     } scratch[T2D_CPU_SCRATCH];
-    bool out_of_memory; /* remembered; the next download or readout tells */
-    char failure[256];  /* likewise, what oneDNN said */
+    bool out_of_memory;                    /* remembered; the next download or readout tells */
+    char failure[256];                     /* likewise, what oneDNN said */
     struct t2d_cpu_primitives *primitives; /* linear.c and attention.c: prepared products, by shape */
 } t2d_cpu;
 
@@ -38,13 +38,14 @@ void *t2d_cpu_scratch(t2d_cpu *cpu, int slot, size_t bytes);
 /* One function per operation of backend.h, in the file named after its family. */
 /* backend.c: memory; tokens.c */
 void t2d_cpu_embed(t2d_backend *, float *x, const t2d_embed *);
-void t2d_cpu_embed_text(t2d_backend *, float *x, const int32_t *ids, const float *table, const float *position,
-                        int sequences, int tokens, int dim);
+void t2d_cpu_embed_text(t2d_backend *, float *x, const int32_t *ids, const float *table,
+                        const float *position, int sequences, int tokens, int dim);
 void t2d_cpu_gather_rows(t2d_backend *, float *y, const float *x, const int32_t *index, int rows, int dim);
 /* norm.c */
-void t2d_cpu_layernorm(t2d_backend *, void *y, bool to_fp32, const float *x, const float *w, const float *b, int rows,
-                       int dim, float eps);
-void t2d_cpu_unit_rows(t2d_backend *, float *y, const float *x, int sequences, int tokens, int skip, int keep, int dim);
+void t2d_cpu_layernorm(t2d_backend *, void *y, bool to_fp32, const float *x, const float *w, const float *b,
+                       int rows, int dim, float eps);
+void t2d_cpu_unit_rows(t2d_backend *, float *y, const float *x, int sequences, int tokens, int skip, int keep,
+                       int dim);
 void t2d_cpu_swiglu(t2d_backend *, void *y, const void *x, int rows, int hidden);
 /* linear.c */
 t2d_status t2d_cpu_linear_create(t2d_backend *, const t2d_linear_desc *, t2d_linear **, t2d_error *);
@@ -52,17 +53,20 @@ void t2d_cpu_linear_destroy(t2d_backend *, t2d_linear *);
 void t2d_cpu_linear(t2d_backend *, void *y, const void *x, const t2d_linear *, int sequences, int tokens,
                     t2d_epilogue);
 /* attention.c */
-void t2d_cpu_attention(t2d_backend *, void *mix, const void *qkv, int sequences, int tokens, int heads, bool causal);
-void t2d_cpu_cls_logits(t2d_backend *, float *logits, const void *qkv, int sequences, int tokens, int skip, int heads);
-void t2d_cpu_head_pool(t2d_backend *, float *pooled, const float *logits, const float *features, int sequences,
-                       int tokens, int skip, int heads, int dim);
+void t2d_cpu_attention(t2d_backend *, void *mix, const void *qkv, int sequences, int tokens, int heads,
+                       bool causal);
+void t2d_cpu_cls_logits(t2d_backend *, float *logits, const void *qkv, int sequences, int tokens, int skip,
+                        int heads);
+void t2d_cpu_head_pool(t2d_backend *, float *pooled, const float *logits, const float *features,
+                       int sequences, int tokens, int skip, int heads, int dim);
 /* similarity.c */
-void t2d_cpu_similarity(t2d_backend *, float *scores, const float *unit, const float *text, int rows, int classes,
-                        int dim, bool sigmoid);
-void t2d_cpu_clean(t2d_backend *, float *scores, const float *logits, const float *features, const float *text,
-                   int sequences, int tokens, int skip, int heads, int dim, int classes, float lambda);
-void t2d_cpu_merge_max(t2d_backend *, float *out, const float *scores, const int32_t *first, int rows, int classes,
-                       int groups);
+void t2d_cpu_similarity(t2d_backend *, float *scores, const float *unit, const float *text, int rows,
+                        int classes, int dim, bool sigmoid);
+void t2d_cpu_clean(t2d_backend *, float *scores, const float *logits, const float *features,
+                   const float *text, int sequences, int tokens, int skip, int heads, int dim, int classes,
+                   float lambda);
+void t2d_cpu_merge_max(t2d_backend *, float *out, const float *scores, const int32_t *first, int rows,
+                       int classes, int groups);
 /* readout.c, pamr.c */
 t2d_status t2d_cpu_readout(t2d_backend *, const t2d_readout *, t2d_error *);
 
