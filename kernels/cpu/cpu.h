@@ -9,7 +9,12 @@
 #include "backend.h"
 
 /* Scratch blocks that grow and stay: one per purpose, so that no operation tramples on another's. */
-enum { T2D_CPU_SCRATCH = 16 };
+enum {
+    T2D_CPU_SCRATCH = 16,
+    T2D_SCRATCH_PATCHES = 13, /* tokens.c: a window as rows of a matrix product */
+    T2D_SCRATCH_LINEAR = 14,
+    T2D_SCRATCH_ATTENTION = 15,
+};
 
 typedef struct t2d_cpu {
     t2d_backend base; /* first: a t2d_cpu is a t2d_backend */
@@ -27,6 +32,9 @@ t2d_status t2d_cpu_open(t2d_dtype dtype, int threads, t2d_backend **be, t2d_erro
 /* At least `bytes`, 64-byte aligned, contents undefined; valid until the next call with this slot.  NULL (and
  * remembered) when there is no room. */
 void *t2d_cpu_scratch(t2d_cpu *cpu, int slot, size_t bytes);
+
+/* Tells what was remembered, once, and forgets it; T2D_OK when nothing was. */
+t2d_status t2d_cpu_check(t2d_cpu *cpu, t2d_error *err);
 
 /* Clones of a hot loop for the instruction sets worth having; the loader picks one. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(T2D_NO_CLONES)
@@ -52,6 +60,8 @@ t2d_status t2d_cpu_linear_create(t2d_backend *, const t2d_linear_desc *, t2d_lin
 void t2d_cpu_linear_destroy(t2d_backend *, t2d_linear *);
 void t2d_cpu_linear(t2d_backend *, void *y, const void *x, const t2d_linear *, int sequences, int tokens,
                     t2d_epilogue);
+bool t2d_cpu_linear_is_fp32(const t2d_linear *); /* what its x is, whatever the compute type */
+void t2d_cpu_primitives_destroy(t2d_cpu *);      /* at close */
 /* attention.c */
 void t2d_cpu_attention(t2d_backend *, void *mix, const void *qkv, int sequences, int tokens, int heads,
                        bool causal);

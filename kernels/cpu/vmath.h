@@ -1,0 +1,98 @@
+/* vmath.h — the small functions of the CPU's hot loops: exp, erf, bf16.
+ * They have no branches and call nothing, so that the compiler makes vectors of the loops around them. */
+#ifndef T2D_CPU_VMATH_H
+#define T2D_CPU_VMATH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef uint16_t t2d_bf16;
+
+static inline float t2d_from_bf16(t2d_bf16 v)
+{
+    const uint32_t bits = (uint32_t)v << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* Rounds to nearest even; a NaN stays one. */
+static inline t2d_bf16 t2d_to_bf16(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    const uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+    const uint32_t quiet = bits | 0x400000u;
+    return (t2d_bf16)(((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded) >> 16);
+}
+
+/* e^x within 2 ulp; below -87 it stays at e^-87 (1.6e-38, nothing to a softmax), above 88 at e^88. */
+static inline float t2d_exp(float x)
+{
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer, kept in the low bits */
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    const float shifted = x * 1.44269504f + magic;
+    const float n = shifted - magic;
+    const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f; /* ln 2 in two parts, as in Cephes */
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    uint32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits << 23) + 0x3f800000u;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return p * scale;
+}
+
+/* erf(x) within 2e-7: Maclaurin-like minimax up to 1, 1 - e^(polynomial) beyond, both computed and one taken.
+ */
+static inline float t2d_erf(float x)
+{
+    const float a = x < 0.0f ? -x : x;
+    const float s = x * x;
+    float near = -5.96761703e-4f;
+    near = near * s + 4.99119423e-3f;
+    near = near * s + -2.67681349e-2f;
+    near = near * s + 1.12819925e-1f;
+    near = near * s + -3.76125336e-1f;
+    near = near * s + 1.28379166e-1f;
+    near = near * x + x;
+    float far = 1.72853470e-5f;
+    far = far * a + -3.83197126e-4f;
+    far = far * a + 3.88396438e-3f;
+    far = far * a + -2.42546219e-2f;
+    far = far * a + 1.06777877e-1f;
+    far = far * a + 6.34846687e-1f;
+    far = far * a + 1.28717512e-1f;
+    far = 1.0f - t2d_exp(-(far * a + a));
+    far = x < 0.0f ? -far : far;
+    return a > 0.927734375f ? far : near;
+}
+
+static inline float t2d_gelu(float u) { return 0.5f * u * (1.0f + t2d_erf(u * 0.70710678f)); }
+
+/* 1 / (1 + e^-x) */
+static inline float t2d_sigmoid(float x) { return 1.0f / (1.0f + t2d_exp(-x)); }
+
+/* tanh within 2e-7: a polynomial near 0, where 1 - 2 / (e^2x + 1) would cancel. */
+static inline float t2d_tanh(float x)
+{
+    const float s = x * x;
+    float near = -5.70498872745e-3f;
+    near = near * s + 2.06390887954e-2f;
+    near = near * s + -5.37397155531e-2f;
+    near = near * s + 1.33314422036e-1f;
+    near = near * s + -3.33332819422e-1f;
+    near = near * s * x + x;
+    const float far = 1.0f - 2.0f / (t2d_exp(2.0f * x) + 1.0f);
+    return (x < 0.0f ? -x : x) > 0.625f ? far : near;
+}
+
+#endif
