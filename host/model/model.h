@@ -64,6 +64,12 @@ typedef struct t2d_config {
  * dtype. */
 t2d_status t2d_config_read(const t2d_st_file *file, t2d_config *config, t2d_error *err);
 
+/* Compares the metadata with its checksum (checksum.__metadata__). */
+t2d_status t2d_verify_metadata(const t2d_st_file *file, t2d_error *err);
+
+/* Reads one tensor and compares it with its checksum; floats must be finite. */
+t2d_status t2d_verify_tensor(const t2d_st_file *file, const t2d_st_tensor *tensor, t2d_error *err);
+
 typedef struct t2d_block {
     float *norm1_w, *norm1_b, *norm2_w, *norm2_b;
     t2d_linear *qkv, *out, *up, *down;
