@@ -3,7 +3,9 @@
 The C reader walks the same list (host/model/layout.c) and refuses a file with one tensor more or less.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+from refusal import Refused
 
 HEAD = 64  # channels per attention head, in every published DINOv2 and CLIP text tower
 
@@ -27,6 +29,17 @@ class Text:
     context: int
     vocabulary: int
     embed: int
+
+
+# The largest the C reader accepts; the largest published tower is far below.
+LIMITS = {"dim": 8192, "depth": 256, "hidden": 65536, "patch": 64, "registers": 64, "grid": 512, "context": 4096,
+          "vocabulary": 1 << 20, "embed": 8192}
+
+
+def check_sizes(path, tower):
+    for size, value in asdict(tower).items():
+        if size in LIMITS and value > LIMITS[size]:
+            raise Refused(f"{path}: {type(tower).__name__.lower()} {size} is {value}; want at most {LIMITS[size]}")
 
 
 def vision_tensors(v):

@@ -4,7 +4,6 @@ A checkpoint is a list of named sources whose values are read one at a time, and
 of tensor by tensor.  Pickles are opened with weights_only, TorchScript archives through torch.jit.
 """
 
-import hashlib
 import json
 import os
 import zipfile
@@ -15,7 +14,7 @@ import torch
 
 from refusal import Refused, shape_text
 
-TORCH_TYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+TORCH_NAMES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}  # as safetensors calls them
 ACCEPTED = ("F32", "F16", "BF16")
 WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
                 "pytorch_model.bin.index.json")
@@ -91,7 +90,8 @@ def open_pickle(path):
         if not isinstance(name, str):
             raise Refused(f"{path}: holds an entry named {name!r}; want a dictionary of named tensors")
         if isinstance(value, torch.Tensor):
-            kind = TORCH_TYPES.get(value.dtype, str(value.dtype).replace("torch.", ""))
+            kind = str(value.dtype if value.layout is torch.strided else value.layout).replace("torch.", "")
+            kind = TORCH_NAMES.get(kind, kind)
             sources[name] = Source(path, name, tuple(value.shape), kind, lambda name=name: state.pop(name))
         else:
             sources[name] = Source(path, name, None, type(value).__name__, None)
@@ -160,15 +160,3 @@ def open_checkpoint(path):
             files, sources = open_shards(weights) if name.endswith(".json") else ([weights], open_file(weights))
             return Checkpoint(path, files, sources)
     raise Refused(f"{path}: a directory without weights; want one of {', '.join(WEIGHT_FILES)}")
-
-
-def sha256(paths):
-    """The digest of each file, in order."""
-    digests = []
-    for path in paths:
-        digest = hashlib.sha256()
-        with open(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-        digests.append(digest.hexdigest())
-    return " ".join(digests)

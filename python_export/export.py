@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """export.py -- published checkpoints in, one model file out.  Offline; see --help.
 
-Exit codes: 0 written, 1 a package is missing, 2 misuse, 3 an input was refused.
+Exit codes stand in commands.py.
 """
 
-import argparse
 import os
 import sys
 
@@ -12,8 +11,8 @@ try:
     import merges
     import metadata
     import modelfile
-    import numpy as np
-    from checkpoints import open_checkpoint, sha256
+    from checkpoints import open_checkpoint
+    from commands import Parser, check_output, run, say, summary
     from layouts_clip import read_clip
     from layouts_dino import read_dino
     from layouts_psi import read_psi
@@ -22,12 +21,8 @@ try:
 except ImportError as problem:
     sys.exit(f"export.py: {problem}; pip install -r python_export/requirements.txt")
 
+# The repository that publishes psi states no licence.
 LICENSES = {"dinov2": "Apache-2.0", "clip": "MIT", "psi": "see source"}
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise Misuse(f"{message}; see --help")
 
 
 def parse(arguments):
@@ -51,10 +46,6 @@ def parse(arguments):
     if not options.talk2dino and not all(three):
         raise Misuse("want --dinov2, --clip and --psi, or --talk2dino; see --help")
     return options
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def open_parts(options):
@@ -88,35 +79,23 @@ def read_merges(path, text):
     if vocabulary != text.vocabulary:
         raise Refused(f"{path}: {merges.count(table)} merges make a vocabulary of {vocabulary}; "
                       f"CLIP's token embedding has {text.vocabulary} rows")
-    return modelfile.Tensor("tokenizer.merges", (len(table),), lambda: np.frombuffer(table, np.uint8), raw=True)
+    return merges.tensor(table)
 
 
 def describe(options, parts, merges_path, vision, text):
-    names, digests = {}, {}
-    for part, checkpoint in parts.items():
-        names[part] = " ".join(os.path.basename(path) for path in checkpoint.files)
-        digests[part] = sha256(checkpoint.files)
-    names["merges"], digests["merges"] = os.path.basename(merges_path), sha256([merges_path])
+    """All metadata but the checksums; a checkpoint in several files has several names and digests."""
+    files = {part: checkpoint.files for part, checkpoint in parts.items()} | {"merges": [merges_path]}
+    digests = {path: metadata.sha256(path) for path in {path for paths in files.values() for path in paths}}
     return {**metadata.describe(vision, text, options.dtype, options.position),
-            **metadata.describe_sources(names, digests, LICENSES)}
-
-
-def check_output(options, inputs):
-    """The folder must be there, and no input may be overwritten."""
-    folder = os.path.dirname(os.path.abspath(options.output))
-    if not os.path.isdir(folder):
-        raise Misuse(f"{options.output}: there is no folder {folder}")
-    if os.path.isdir(options.output):
-        raise Misuse(f"{options.output}: is a folder; want a file name")
-    for path in inputs:
-        if os.path.exists(options.output) and os.path.samefile(path, options.output):
-            raise Misuse(f"{options.output}: is one of the inputs")
+            **metadata.describe_sources(
+                {part: " ".join(os.path.basename(path) for path in paths) for part, paths in files.items()},
+                {part: " ".join(digests[path] for path in paths) for part, paths in files.items()}, LICENSES)}
 
 
 def export(options):
     merges_path = find_merges(options)
     parts = open_parts(options)
-    check_output(options, [merges_path, *(path for part in parts.values() for path in part.files)])
+    check_output(options.output, [merges_path, *(path for part in parts.values() for path in part.files)])
     vision, vision_tensors = read_dino(parts["dinov2"])
     text, text_tensors = read_clip(parts["clip"])
     psi_tensors = read_psi(parts["psi"], vision, text)
@@ -124,28 +103,7 @@ def export(options):
     lines = describe(options, parts, merges_path, vision, text)
     say(f"writing {options.output}")
     size = modelfile.write(options.output, tensors, lines, options.dtype)
-    print(f"{options.output}: vision {vision.dim} x {vision.depth}, {vision.registers} registers; "
-          f"text {text.dim} x {text.depth}, {text.vocabulary} tokens; {options.dtype}, {len(tensors)} tensors, "
-          f"{size} bytes")
-
-
-def run(name, work):
-    """Runs a command's work: its exit code, and at most one sentence instead of a traceback."""
-    try:
-        work()
-        return 0
-    except Refused as problem:
-        say(f"{name}: {problem}")
-        return problem.exit_code
-    except OSError as problem:
-        say(f"{name}: {problem.filename}: {problem.strerror}" if problem.filename else f"{name}: {problem}")
-        return 3
-    except MemoryError:
-        say(f"{name}: not enough memory")
-        return 1
-    except KeyboardInterrupt:
-        say(f"{name}: interrupted; nothing was written")
-        return 130
+    print(summary(options.output, vision, text, options.dtype, size))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ The image tower is in the same files and not needed.  text_projection is [width,
 import os
 import re
 
-from architecture import HEAD, Text, text_tensors
+from architecture import HEAD, Text, check_sizes, text_tensors
 from checkpoints import read_json
 from layouts import Layout, Made, assemble, count_blocks, same_names, shape_of
 from refusal import Refused
@@ -89,6 +89,7 @@ def read_clip(checkpoint):
     """The text tower's sizes and its tensors, in model order."""
     layout = recognise(checkpoint)
     text = sizes(checkpoint, layout)
+    check_sizes(checkpoint.path, text)
     if layout is HUGGING_FACE and os.path.isdir(checkpoint.path):
         check_config(checkpoint.path, text)
     return text, assemble(checkpoint, layout, text_tensors(text), "text.")

@@ -6,7 +6,7 @@ Hugging Face keeps query, key and value apart, in that order from top to bottom 
 import os
 import re
 
-from architecture import HEAD, Vision, vision_tensors
+from architecture import HEAD, Vision, check_sizes, vision_tensors
 from checkpoints import read_json
 from layouts import Layout, Made, assemble, count_blocks, has, same_names, shape_of
 from refusal import Refused, shape_text
@@ -28,7 +28,7 @@ HF_NAMES = {
     "mlp.w3": "mlp.weights_out",
     "norm": "layernorm",
 }
-DINOV3 = re.compile(r"(storage_tokens|reg_token|rope_embed\.periods|embeddings\.patch_embeddings\.weight"
+DINOV3 = re.compile(r"(storage_tokens|rope_embed\.periods|embeddings\.patch_embeddings\.weight"
                     r"|(.*\.)?layer\.\d+\.attention\.[qkvo]_proj\..*"
                     r"|blocks\.\d+\.(gamma_[12]|weight_[12]|attn\.qkv\.bias_mask))")
 
@@ -85,7 +85,8 @@ def check_config(folder, vision):
         raise Refused(f"{path}: this is a DINOv3 checkpoint, which is not supported yet; want DINOv2")
     want = {"model_type": ("dinov2", "dinov2_with_registers"), "hidden_act": ("gelu",), "layer_norm_eps": (1e-6,),
             "qkv_bias": (True,), "use_swiglu_ffn": (vision.swiglu,), "num_attention_heads": (vision.dim // HEAD,)}
-    absent = {"hidden_act": "gelu", "layer_norm_eps": 1e-6, "qkv_bias": True, "use_swiglu_ffn": False}
+    absent = {"hidden_act": "gelu", "layer_norm_eps": 1e-6, "qkv_bias": True, "use_swiglu_ffn": False,
+              "num_attention_heads": 12}
     for key, allowed in want.items():
         found = config.get(key, absent.get(key))
         if found not in allowed:
@@ -122,6 +123,7 @@ def read_dino(checkpoint):
     path = checkpoint.path
     checkpoint, layout = recognise(checkpoint)
     vision = sizes(checkpoint, layout)
+    check_sizes(path, vision)
     if layout is HUGGING_FACE and os.path.isdir(path):
         check_config(path, vision)
     return vision, assemble(checkpoint, layout, vision_tensors(vision), "vision.")

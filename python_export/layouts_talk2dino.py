@@ -3,9 +3,10 @@
 LayerScale may be called weight there: saving through Hugging Face renames gamma.
 """
 
+import os
 import re
 
-from checkpoints import Checkpoint
+from checkpoints import Checkpoint, read_json
 from refusal import Refused, shape_text
 
 PREFIXES = ("model.", "clip_model.", "proj.")
@@ -23,8 +24,18 @@ def with_gamma(checkpoint):
     return Checkpoint(checkpoint.path, checkpoint.files, sources, checkpoint.prefix)
 
 
+def check_config(folder):
+    """The constructor's arguments, where they are beside the weights, must name a DINOv2."""
+    path = os.path.join(folder, "config.json")
+    if os.path.isfile(path):
+        name = str(read_json(path).get("model_name", "dinov2"))
+        if "dinov2" not in name:
+            raise Refused(f"{path}: model_name is {name[:80]}, which is not supported yet; want a dinov2 model")
+
+
 def split(checkpoint):
     """Three checkpoints: DINOv2, CLIP, psi."""
+    check_config(checkpoint.path)
     for name, source in checkpoint.sources.items():
         if not name.startswith(PREFIXES) and not UNUSED.fullmatch(name):
             what = f"a {source.dtype}" if source.shape is None else shape_text(source.shape)

@@ -7,6 +7,9 @@ import json
 import os
 import zlib
 
+import numpy as np
+
+from modelfile import Tensor
 from refusal import Refused
 
 SPECIALS = 514  # what the vocabulary holds besides the merges
@@ -101,6 +104,10 @@ def load(path):
 
 def count(table):
     return table.count(b"\n")
+
+
+def tensor(table):
+    return Tensor("tokenizer.merges", (len(table),), lambda: np.frombuffer(table, np.uint8), raw=True)
 
 
 def find(folder):

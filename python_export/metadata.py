@@ -4,6 +4,8 @@ The numbers are the published ones: preprocessing and thresholds from the releas
 the position rules from the DINOv2 hub entry points.
 """
 
+import hashlib
+
 from architecture import HEAD
 
 EXPORTER = "talk2dino python_export 0.1.0"
@@ -57,6 +59,14 @@ def describe(vision, text, dtype, position="hub"):
         "dtype": dtype,
         "exporter": EXPORTER,
     }
+
+
+def sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def describe_sources(names, digests, licenses):
