@@ -216,7 +216,9 @@ static void load_tokenizer(loader *l, t2d_model *m)
         l->status = T2D_E_MEMORY;
         return;
     }
-    l->status = t2d_st_read(l->file, t, merges, l->err);
+    l->status = t2d_verify_tensor(l->file, t, l->err);
+    if (l->status == T2D_OK)
+        l->status = t2d_st_read(l->file, t, merges, l->err);
     if (l->status == T2D_OK)
         l->status = t2d_tokenizer_create(merges, (size_t)t->bytes, &m->tokenizer, l->err);
     if (l->status == T2D_OK && t2d_tokenizer_vocabulary(m->tokenizer) != m->config.text.vocabulary)
@@ -251,6 +253,8 @@ t2d_status t2d_model_load(const char *path, t2d_backend *be, t2d_model *model, t
     if (status != T2D_OK) return status;
     loader l = {.file = file, .be = be, .err = err};
     l.status = t2d_config_read(file, &model->config, err);
+    if (l.status == T2D_OK)
+        l.status = t2d_verify_metadata(file, err);
     if (l.status == T2D_OK && new_scratch(&l)) {
         load_vision_ends(&l, model);
         load_vision(&l, model);
