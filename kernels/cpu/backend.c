@@ -1,0 +1,183 @@
+/* backend.c — the CPU as a machine: its memory is host memory, its queue is the caller's thread.
+ * The number of threads comes from the caller or from the process's CPU affinity, never from the environment.
+ */
+#include <oneapi/dnnl/dnnl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cpu.h"
+
+enum { MAX_THREADS = 4096 };
+
+/* ---- memory ---- */
+
+static void *block_new(size_t bytes)
+{
+    if (bytes > SIZE_MAX - 64) return NULL;
+    return aligned_alloc(64, bytes ? (bytes + 63) / 64 * 64 : 64);
+}
+
+static void *cpu_alloc(t2d_backend *be, size_t bytes)
+{
+    (void)be;
+    return block_new(bytes);
+}
+
+static void cpu_release(t2d_backend *be, void *p)
+{
+    (void)be;
+    free(p);
+}
+
+static void cpu_upload(t2d_backend *be, void *to, const void *from_host, size_t bytes)
+{
+    (void)be;
+    if (bytes) memcpy(to, from_host, bytes);
+}
+
+t2d_status t2d_cpu_check(t2d_cpu *cpu, t2d_error *err)
+{
+    if (cpu->out_of_memory) {
+        cpu->out_of_memory = false;
+        return t2d_fail(err, T2D_E_MEMORY, "cpu: out of memory for scratch; use a smaller picture or batch");
+    }
+    if (cpu->failure[0]) {
+        const t2d_status status = t2d_fail(err, T2D_E_DEVICE, "cpu: %s", cpu->failure);
+        cpu->failure[0] = '\0';
+        return status;
+    }
+    return T2D_OK;
+}
+
+static t2d_status cpu_download(t2d_backend *be, void *to_host, const void *from, size_t bytes, t2d_error *err)
+{
+    if (bytes) memcpy(to_host, from, bytes);
+    return t2d_cpu_check((t2d_cpu *)be, err);
+}
+
+void *t2d_cpu_scratch(t2d_cpu *cpu, int slot, size_t bytes)
+{
+    if (cpu->scratch[slot].bytes >= bytes && cpu->scratch[slot].data) return cpu->scratch[slot].data;
+    free(cpu->scratch[slot].data);
+    cpu->scratch[slot].data = block_new(bytes);
+    cpu->scratch[slot].bytes = cpu->scratch[slot].data ? bytes : 0;
+    if (!cpu->scratch[slot].data) cpu->out_of_memory = true;
+    return cpu->scratch[slot].data;
+}
+
+static void cpu_close(t2d_backend *be)
+{
+    t2d_cpu *cpu = (t2d_cpu *)be;
+    if (!cpu) return;
+    t2d_cpu_primitives_destroy(cpu);
+    for (int i = 0; i < T2D_CPU_SCRATCH; i++) free(cpu->scratch[i].data);
+    free(cpu);
+}
+
+/* ---- the machine ---- */
+
+static const t2d_ops OPS = {
+    .name = "cpu",
+    .alloc = cpu_alloc,
+    .release = cpu_release,
+    .upload = cpu_upload,
+    .download = cpu_download,
+    .close = cpu_close,
+    .linear_create = t2d_cpu_linear_create,
+    .linear_destroy = t2d_cpu_linear_destroy,
+    .embed = t2d_cpu_embed,
+    .embed_text = t2d_cpu_embed_text,
+    .layernorm = t2d_cpu_layernorm,
+    .linear = t2d_cpu_linear,
+    .swiglu = t2d_cpu_swiglu,
+    .attention = t2d_cpu_attention,
+    .gather_rows = t2d_cpu_gather_rows,
+    .unit_rows = t2d_cpu_unit_rows,
+    .cls_logits = t2d_cpu_cls_logits,
+    .head_pool = t2d_cpu_head_pool,
+    .similarity = t2d_cpu_similarity,
+    .clean = t2d_cpu_clean,
+    .merge_max = t2d_cpu_merge_max,
+    .readout = t2d_cpu_readout,
+};
+
+static int usable_cpus(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+    const long online = sysconf(_SC_NPROCESSORS_ONLN); /* more CPUs than a cpu_set_t can hold */
+    return online > 0 && online < MAX_THREADS ? (int)online : 1;
+}
+
+/* "model name : AMD EPYC" -> "AMD EPYC"; "CPU" where the system does not say. */
+static void chip_name(char *name, size_t size)
+{
+    snprintf(name, size, "CPU");
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    if (!f) return;
+    char line[256];
+    while (fgets(line, sizeof line, f)) {
+        char *value = strncmp(line, "model name", 10) == 0 ? strchr(line, ':') : NULL;
+        if (!value) continue;
+        value += strspn(value, ": \t");
+        value[strcspn(value, "\n")] = '\0';
+        snprintf(name, size, "%s", value);
+        break;
+    }
+    fclose(f);
+}
+
+/* The instruction sets are a growing set of bits; the widest that is named here is told. */
+static const char *instruction_set(void)
+{
+    static const struct {
+        dnnl_cpu_isa_t isa;
+        const char *name;
+    } known[] = {
+        {dnnl_cpu_isa_avx512_core_amx, "AMX"},
+        {dnnl_cpu_isa_avx512_core_bf16, "AVX-512 BF16"},
+        {dnnl_cpu_isa_avx512_core, "AVX-512"},
+        {dnnl_cpu_isa_avx2, "AVX2"},
+        {dnnl_cpu_isa_avx, "AVX"},
+        {dnnl_cpu_isa_sse41, "SSE4.1"},
+    };
+    const unsigned have = (unsigned)dnnl_get_effective_cpu_isa();
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if ((have & (unsigned)known[i].isa) == (unsigned)known[i].isa) return known[i].name;
+    return "portable code";
+}
+
+static bool has_bf16(void)
+{
+    const unsigned want = (unsigned)dnnl_cpu_isa_avx512_core_bf16;
+    return ((unsigned)dnnl_get_effective_cpu_isa() & want) == want;
+}
+
+t2d_status t2d_cpu_open(t2d_dtype dtype, int threads, t2d_backend **be, t2d_error *err)
+{
+    char chip[96];
+    *be = NULL;
+    chip_name(chip, sizeof chip);
+    if (threads < 0 || threads > MAX_THREADS)
+        return t2d_fail(err, T2D_E_ARGUMENT, "threads: %d; want 1 to %d, or 0 for all", threads, MAX_THREADS);
+    if (dtype != T2D_DTYPE_FP32 && dtype != T2D_DTYPE_BF16)
+        return t2d_fail(err, T2D_E_UNSUPPORTED, "cpu: fp16 is not computed here; use fp32 or bf16");
+    if (dtype == T2D_DTYPE_BF16 && !has_bf16())
+        return t2d_fail(err, T2D_E_UNSUPPORTED,
+                        "cpu: %s has no bf16 instructions (AVX-512 BF16 or AMX wanted, oneDNN found %s); "
+                        "use fp32",
+                        chip, instruction_set());
+    t2d_cpu *cpu = t2d_new(1, sizeof *cpu, "cpu backend", err);
+    if (!cpu) return T2D_E_MEMORY;
+    cpu->base.op = &OPS;
+    cpu->base.dtype = dtype;
+    cpu->base.threads = threads ? threads : usable_cpus();
+    snprintf(cpu->base.device, sizeof cpu->base.device, "cpu");
+    snprintf(cpu->base.description, sizeof cpu->base.description, "%s, oneDNN %d.%d %s, %d thread%s", chip,
+             dnnl_version()->major, dnnl_version()->minor, instruction_set(), cpu->base.threads,
+             cpu->base.threads == 1 ? "" : "s");
+    *be = &cpu->base;
+    return T2D_OK;
+}

@@ -1,0 +1,432 @@
+/* linear.c — y = epilogue(x W^T + b), the products by oneDNN.
+ * The product is cut by its shape alone: rows of a sequence in tiles, columns in panels, each tile one
+ * single-threaded oneDNN execution into scratch that stays in the cache, carried to y by our own epilogue. So
+ * a row's bits depend neither on threads nor on its neighbours, and oneDNN sees nothing but plain products.
+ */
+#include <assert.h>
+#include <omp.h>
+#include <stdlib.h>
+
+#include "cpu.h"
+#include "onednn.h"
+#include "vmath.h"
+
+enum {
+    PANEL = 384,     /* columns of a tile, at most */
+    LONG = 96,       /* tokens from which a sequence is cut in tiles; shorter ones share a tile */
+    LONG_TILE = 128, /* rows of a tile of a long sequence, at most */
+    SHORT_TILE = 64, /* rows of a tile of short sequences, at most (but at least one sequence) */
+    TYPICAL = 128,   /* rows of the product that chooses the layout of the packed weights */
+};
+
+struct t2d_linear {
+    int out, in, panel, panels; /* panel: columns of each; the last may have fewer */
+    bool fp32;
+    dnnl_data_type_t type; /* of x and of the packed weights */
+    t2d_md full, last;     /* layouts of panels */
+    dnnl_engine_t engine;
+    void *packed;
+    dnnl_memory_t *weights; /* [panels], in `packed` */
+    float *bias;            /* [out], gamma folded in; zeros where there is none */
+};
+
+bool t2d_cpu_linear_is_fp32(const t2d_linear *lin) { return lin->fp32; }
+
+static int panel_columns(const t2d_linear *lin, int p)
+{
+    return p + 1 < lin->panels ? lin->panel : lin->out - p * lin->panel;
+}
+
+static const t2d_md *panel_layout(const t2d_linear *lin, int p)
+{
+    return p + 1 < lin->panels ? &lin->full : &lin->last;
+}
+
+static size_t round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/* ---- weights ---- */
+
+void t2d_cpu_linear_destroy(t2d_backend *be, t2d_linear *lin)
+{
+    (void)be;
+    if (!lin) return;
+    for (int p = 0; lin->weights && p < lin->panels; p++)
+        if (lin->weights[p]) dnnl_memory_destroy(lin->weights[p]);
+    t2d_md_release(&lin->full);
+    t2d_md_release(&lin->last);
+    if (lin->engine) dnnl_engine_destroy(lin->engine);
+    free(lin->weights);
+    free(lin->packed);
+    free(lin->bias);
+    free(lin);
+}
+
+/* The layout oneDNN likes best for a panel.  One thread, as everywhere: its choice may depend on that. */
+static dnnl_status_t choose_layout(const t2d_linear *lin, int columns, t2d_md *layout)
+{
+    dnnl_status_t status = dnnl_success;
+#pragma omp parallel num_threads(1)
+    {
+        omp_set_num_threads(1); /* of this region only */
+        dnnl_primitive_desc_t pd = NULL;
+        status = t2d_product_describe(&pd, lin->engine, TYPICAL, lin->in, columns, lin->type, NULL);
+        if (status == dnnl_success) status = t2d_md_query(layout, pd, dnnl_query_weights_md);
+        if (pd) dnnl_primitive_desc_destroy(pd);
+    }
+    return status;
+}
+
+/* Rows p * panel .. of W [out, in] fp32, transposed, converted and laid out in weights[p]. */
+static dnnl_status_t pack_panel(const t2d_linear *lin, const float *w, int p)
+{
+    const int columns = panel_columns(lin, p);
+    t2d_md plain = {0};
+    dnnl_memory_t from = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_primitive_t reorder = NULL;
+    dnnl_stream_t stream = NULL;
+    dnnl_status_t status = t2d_md_matrix(&plain, lin->in, columns, 1, lin->in, dnnl_f32);
+    if (status == dnnl_success)
+        status = dnnl_memory_create(&from, T2D_MD(&plain), lin->engine,
+                                    (void *)(uintptr_t)(w + (size_t)p * lin->panel * lin->in));
+    if (status == dnnl_success)
+        status = dnnl_reorder_primitive_desc_create(&pd, T2D_MD(&plain), lin->engine,
+                                                    T2D_MD(panel_layout(lin, p)), lin->engine, NULL);
+    if (status == dnnl_success) status = dnnl_primitive_create(&reorder, pd);
+    if (status == dnnl_success) status = dnnl_stream_create(&stream, lin->engine, dnnl_stream_default_flags);
+    if (status == dnnl_success) {
+        const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, lin->weights[p]}};
+        status = dnnl_primitive_execute(reorder, stream, 2, args);
+        if (status == dnnl_success) status = dnnl_stream_wait(stream);
+    }
+    if (stream) dnnl_stream_destroy(stream);
+    if (reorder) dnnl_primitive_destroy(reorder);
+    if (pd) dnnl_primitive_desc_destroy(pd);
+    if (from) dnnl_memory_destroy(from);
+    t2d_md_release(&plain);
+    return status;
+}
+
+static dnnl_status_t pack(t2d_linear *lin, const float *w, int threads)
+{
+    const size_t bytes = round_up(dnnl_memory_desc_get_size(T2D_MD(&lin->full)));
+    dnnl_status_t failed = dnnl_success;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int p = 0; p < lin->panels; p++) {
+        omp_set_num_threads(1); /* of this region only */
+        dnnl_status_t status = dnnl_memory_create(&lin->weights[p], T2D_MD(panel_layout(lin, p)), lin->engine,
+                                                  (char *)lin->packed + (size_t)p * bytes);
+        if (status == dnnl_success) status = pack_panel(lin, w, p);
+        if (status != dnnl_success) {
+#pragma omp atomic write
+            failed = status;
+        }
+    }
+    return failed;
+}
+
+/* gamma W; NULL and *err when there is no room. */
+static float *scaled_weight(const t2d_linear_desc *d, t2d_error *err)
+{
+    float *w = t2d_new((size_t)d->out * (size_t)d->in, sizeof *w, d->name, err);
+    for (int r = 0; w && r < d->out; r++)
+        for (int c = 0; c < d->in; c++) {
+            const size_t at = (size_t)r * d->in + c;
+            w[at] = d->gamma[r] * d->weight[at];
+        }
+    return w;
+}
+
+t2d_status t2d_cpu_linear_create(t2d_backend *be, const t2d_linear_desc *d, t2d_linear **linear,
+                                 t2d_error *err)
+{
+    assert(d->out > 0 && d->in > 0);
+    t2d_status status = T2D_E_MEMORY;
+    float *scaled = NULL;
+    *linear = NULL;
+    t2d_linear *lin = t2d_new(1, sizeof *lin, d->name, err);
+    if (!lin) return T2D_E_MEMORY;
+    lin->out = d->out;
+    lin->in = d->in;
+    lin->panels = (d->out + PANEL - 1) / PANEL;
+    lin->panel = ((d->out + lin->panels - 1) / lin->panels + 31) / 32 * 32;
+    if (lin->panels == 1) lin->panel = d->out;
+    lin->panels = (d->out + lin->panel - 1) / lin->panel;
+    lin->fp32 = d->fp32;
+    lin->type = be->dtype == T2D_DTYPE_BF16 && !d->fp32 ? dnnl_bf16 : dnnl_f32;
+
+    dnnl_status_t said = dnnl_engine_create(&lin->engine, dnnl_cpu, 0);
+    if (said == dnnl_success) said = choose_layout(lin, lin->panel, &lin->full);
+    if (said == dnnl_success) said = choose_layout(lin, panel_columns(lin, lin->panels - 1), &lin->last);
+    if (said != dnnl_success) goto said;
+    const size_t bytes = round_up(dnnl_memory_desc_get_size(T2D_MD(&lin->full)));
+    if (!(lin->packed = t2d_new((size_t)lin->panels, bytes, d->name, err))) goto done;
+    if (!(lin->weights = t2d_new((size_t)lin->panels, sizeof(dnnl_memory_t), d->name, err))) goto done;
+    if (!(lin->bias = t2d_new((size_t)d->out, sizeof(float), d->name, err))) goto done;
+    if (d->gamma && !(scaled = scaled_weight(d, err))) goto done;
+    for (int i = 0; d->bias && i < d->out; i++) lin->bias[i] = d->bias[i] * (d->gamma ? d->gamma[i] : 1.0f);
+    said = pack(lin, scaled ? scaled : d->weight, be->threads);
+    status = T2D_OK;
+said:
+    if (said != dnnl_success)
+        status = t2d_fail(err, said == dnnl_out_of_memory ? T2D_E_MEMORY : T2D_E_DEVICE,
+                          "%s: oneDNN could not prepare a [%d, %d] weight (its status %d)", d->name, d->out,
+                          d->in, (int)said);
+done:
+    free(scaled);
+    if (status == T2D_OK)
+        *linear = lin;
+    else
+        t2d_cpu_linear_destroy(be, lin);
+    return status;
+}
+
+/* ---- prepared products, by shape ---- */
+
+typedef struct lane { /* what one thread needs to execute a product */
+    dnnl_memory_t x, y, scratch;
+} lane;
+
+typedef struct product {
+    struct product *next;
+    int rows, in, columns;
+    dnnl_data_type_t type;
+    dnnl_primitive_t primitive;
+    size_t scratch_bytes;
+    lane *lanes; /* [threads] */
+} product;
+
+typedef struct t2d_cpu_primitives {
+    dnnl_engine_t engine;
+    dnnl_stream_t *streams; /* [threads] */
+    product *products;
+} t2d_cpu_primitives;
+
+static void product_destroy(product *p, int threads)
+{
+    for (int i = 0; p->lanes && i < threads; i++) {
+        if (p->lanes[i].x) dnnl_memory_destroy(p->lanes[i].x);
+        if (p->lanes[i].y) dnnl_memory_destroy(p->lanes[i].y);
+        if (p->lanes[i].scratch) dnnl_memory_destroy(p->lanes[i].scratch);
+    }
+    if (p->primitive) dnnl_primitive_destroy(p->primitive);
+    free(p->lanes);
+    free(p);
+}
+
+void t2d_cpu_primitives_destroy(t2d_cpu *cpu)
+{
+    t2d_cpu_primitives *all = cpu->primitives;
+    if (!all) return;
+    while (all->products) {
+        product *p = all->products;
+        all->products = p->next;
+        product_destroy(p, cpu->base.threads);
+    }
+    for (int i = 0; all->streams && i < cpu->base.threads; i++)
+        if (all->streams[i]) dnnl_stream_destroy(all->streams[i]);
+    if (all->engine) dnnl_engine_destroy(all->engine);
+    free(all->streams);
+    free(all);
+    cpu->primitives = NULL;
+}
+
+static dnnl_status_t primitives_create(t2d_cpu *cpu)
+{
+    t2d_cpu_primitives *all = cpu->primitives = t2d_new(1, sizeof *all, "products", NULL);
+    if (!all) return dnnl_out_of_memory;
+    all->streams = t2d_new((size_t)cpu->base.threads, sizeof(dnnl_stream_t), "streams", NULL);
+    dnnl_status_t status = all->streams ? dnnl_engine_create(&all->engine, dnnl_cpu, 0) : dnnl_out_of_memory;
+    for (int i = 0; status == dnnl_success && i < cpu->base.threads; i++)
+        status = dnnl_stream_create(&all->streams[i], all->engine, dnnl_stream_default_flags);
+    if (status != dnnl_success) t2d_cpu_primitives_destroy(cpu);
+    return status;
+}
+
+/* Memory objects without memory: where they point is said at every execution. */
+static dnnl_status_t create_lanes(product *p, dnnl_engine_t engine, dnnl_primitive_desc_t pd, int threads)
+{
+    const struct {
+        dnnl_query_t what;
+        size_t offset;
+    } parts[] = {{dnnl_query_src_md, offsetof(lane, x)},
+                 {dnnl_query_dst_md, offsetof(lane, y)},
+                 {dnnl_query_scratchpad_md, offsetof(lane, scratch)}};
+    dnnl_status_t status = dnnl_success;
+    for (int part = 0; part < 3 && status == dnnl_success; part++) {
+        t2d_md md = {0};
+        status = t2d_md_query(&md, pd, parts[part].what);
+        if (status == dnnl_success && parts[part].what == dnnl_query_scratchpad_md)
+            p->scratch_bytes = dnnl_memory_desc_get_size(T2D_MD(&md));
+        for (int i = 0; i < threads && status == dnnl_success; i++)
+            status = dnnl_memory_create((dnnl_memory_t *)((char *)&p->lanes[i] + parts[part].offset),
+                                        T2D_MD(&md), engine, DNNL_MEMORY_NONE);
+        t2d_md_release(&md);
+    }
+    return status;
+}
+
+static dnnl_status_t product_create(t2d_cpu *cpu, product *p, const t2d_md *layout)
+{
+    const dnnl_engine_t engine = cpu->primitives->engine;
+    dnnl_status_t status = dnnl_out_of_memory;
+    if (!(p->lanes = t2d_new((size_t)cpu->base.threads, sizeof *p->lanes, "lanes", NULL))) return status;
+#pragma omp parallel num_threads(1)
+    {
+        omp_set_num_threads(1); /* of this region only */
+        dnnl_primitive_desc_t pd = NULL;
+        status = t2d_product_describe(&pd, engine, p->rows, p->in, p->columns, p->type, layout);
+        if (status == dnnl_success) status = dnnl_primitive_create(&p->primitive, pd);
+        if (status == dnnl_success) status = create_lanes(p, engine, pd, cpu->base.threads);
+        if (pd) dnnl_primitive_desc_destroy(pd);
+    }
+    return status;
+}
+
+/* The product of a panel with `rows` rows; NULL, and remembered, when it cannot be had. */
+static product *product_find(t2d_cpu *cpu, const t2d_linear *lin, int panel, int rows)
+{
+    const int columns = panel_columns(lin, panel);
+    dnnl_status_t status = cpu->primitives ? dnnl_success : primitives_create(cpu);
+    product *p = status == dnnl_success ? cpu->primitives->products : NULL;
+    for (; p; p = p->next)
+        if (p->rows == rows && p->in == lin->in && p->columns == columns && p->type == lin->type) return p;
+    if (status == dnnl_success) {
+        p = t2d_new(1, sizeof *p, "product", NULL);
+        status = dnnl_out_of_memory;
+    }
+    if (p) {
+        *p = (product){.rows = rows, .in = lin->in, .columns = columns, .type = lin->type};
+        status = product_create(cpu, p, panel_layout(lin, panel));
+        if (status == dnnl_success) {
+            p->next = cpu->primitives->products;
+            return cpu->primitives->products = p;
+        }
+        product_destroy(p, cpu->base.threads);
+    }
+    if (status == dnnl_out_of_memory)
+        cpu->out_of_memory = true;
+    else
+        snprintf(cpu->failure, sizeof cpu->failure,
+                 "oneDNN could not prepare a [%d, %d] x [%d, %d] product "
+                 "(its status %d)",
+                 rows, lin->in, lin->in, columns, (int)status);
+    return NULL;
+}
+
+static dnnl_status_t product_execute(const product *p, const lane *l, dnnl_stream_t stream, const void *x,
+                                     dnnl_memory_t weights, float *y, void *scratch)
+{
+    dnnl_status_t status = dnnl_memory_set_data_handle(l->x, (void *)(uintptr_t)x);
+    if (status == dnnl_success) status = dnnl_memory_set_data_handle(l->y, y);
+    if (status == dnnl_success) status = dnnl_memory_set_data_handle(l->scratch, scratch);
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, l->x},
+                                    {DNNL_ARG_WEIGHTS, weights},
+                                    {DNNL_ARG_DST, l->y},
+                                    {DNNL_ARG_SCRATCHPAD, l->scratch}};
+    if (status == dnnl_success) status = dnnl_primitive_execute(p->primitive, stream, 4, args);
+    return status == dnnl_success ? dnnl_stream_wait(stream) : status;
+}
+
+/* ---- the epilogue ---- */
+
+/* y or y16 [columns] = epilogue(sum + bias); `sum` is used up. */
+T2D_CLONES static void finish_row(float *restrict y, t2d_bf16 *restrict y16, float *restrict sum,
+                                  const float *restrict bias, int columns, t2d_epilogue epilogue)
+{
+    for (int i = 0; i < columns; i++) sum[i] += bias[i];
+    if (epilogue == T2D_EPI_GELU)
+        for (int i = 0; i < columns; i++) sum[i] = t2d_gelu(sum[i]);
+    else if (epilogue == T2D_EPI_QUICK_GELU)
+        for (int i = 0; i < columns; i++) sum[i] *= t2d_sigmoid(1.702f * sum[i]);
+    else if (epilogue == T2D_EPI_TANH)
+        for (int i = 0; i < columns; i++) sum[i] = t2d_tanh(sum[i]);
+
+    if (epilogue == T2D_EPI_ADD)
+        for (int i = 0; i < columns; i++) y[i] += sum[i];
+    else if (y16)
+        for (int i = 0; i < columns; i++) y16[i] = t2d_to_bf16(sum[i]);
+    else
+        memcpy(y, sum, (size_t)columns * sizeof *y);
+}
+
+/* ---- the operation ---- */
+
+typedef struct tiling {
+    int tile;        /* rows of every product */
+    int span, spans; /* rows that are cut together, and how many such */
+    int tiles;       /* per span */
+} tiling;
+
+/* By the number of tokens alone, so that a row always meets the same product. */
+static tiling cut(int sequences, int tokens)
+{
+    tiling t;
+    if (tokens >= LONG) {
+        const int parts = (tokens + LONG_TILE - 1) / LONG_TILE;
+        t = (tiling){.tile = (tokens + parts - 1) / parts, .span = tokens, .spans = sequences};
+    } else {
+        const int together = tokens < SHORT_TILE ? SHORT_TILE / tokens : 1;
+        t = (tiling){.tile = together * tokens, .span = sequences * tokens, .spans = 1};
+    }
+    t.tiles = (t.span + t.tile - 1) / t.tile;
+    return t;
+}
+
+void t2d_cpu_linear(t2d_backend *be, void *y, const void *x, const t2d_linear *lin, int sequences, int tokens,
+                    t2d_epilogue epilogue)
+{
+    t2d_cpu *cpu = (t2d_cpu *)be;
+    if (sequences <= 0 || tokens <= 0) return;
+    const tiling t = cut(sequences, tokens);
+    const product *full = product_find(cpu, lin, 0, t.tile);
+    const product *last = full ? product_find(cpu, lin, lin->panels - 1, t.tile) : NULL;
+    if (!last) return;
+
+    const size_t x_size = lin->type == dnnl_bf16 ? 2 : 4, row_bytes = (size_t)lin->in * x_size;
+    const bool half = lin->type == dnnl_bf16 && epilogue != T2D_EPI_ADD;
+    const size_t sum_bytes = round_up((size_t)t.tile * lin->panel * sizeof(float));
+    const size_t more = full->scratch_bytes > last->scratch_bytes ? full->scratch_bytes : last->scratch_bytes;
+    const size_t thread_bytes = sum_bytes + round_up(more), tail_bytes = round_up((size_t)t.tile * row_bytes);
+    char *scratch = t2d_cpu_scratch(cpu, T2D_SCRATCH_LINEAR, tail_bytes + thread_bytes * be->threads);
+    if (!scratch) return;
+
+    /* The last tile of all may reach behind x: it is computed from a copy with zeros below.  Other tiles that
+     * reach behind their span read the next one's rows, and nobody looks at what comes of those. */
+    const size_t rows = (size_t)sequences * tokens,
+                 begin = (size_t)(t.spans - 1) * t.span + (size_t)(t.tiles - 1) * t.tile;
+    const bool ragged = begin + t.tile > rows;
+    if (ragged) {
+        memset(scratch, 0, tail_bytes);
+        memcpy(scratch, (const char *)x + begin * row_bytes, (rows - begin) * row_bytes);
+    }
+    dnnl_status_t failed = dnnl_success;
+#pragma omp parallel for num_threads(be->threads) schedule(dynamic) collapse(3)
+    for (int p = 0; p < lin->panels; p++)
+        for (int s = 0; s < t.spans; s++)
+            for (int i = 0; i < t.tiles; i++) {
+                omp_set_num_threads(1); /* of this region only: oneDNN asks OpenMP */
+                const int thread = omp_get_thread_num(), columns = panel_columns(lin, p);
+                const product *pr = columns == lin->panel ? full : last;
+                float *sum = (float *)(void *)(scratch + tail_bytes + thread_bytes * thread);
+                const size_t row = (size_t)s * t.span + (size_t)i * t.tile;
+                const int valid = t.span - i * t.tile < t.tile ? t.span - i * t.tile : t.tile;
+                const char *from = row + t.tile > rows ? scratch : (const char *)x + row * row_bytes;
+                const dnnl_status_t status =
+                    product_execute(pr, &pr->lanes[thread], cpu->primitives->streams[thread], from,
+                                    lin->weights[p], sum, (char *)sum + sum_bytes);
+                if (status != dnnl_success) {
+#pragma omp atomic write
+                    failed = status;
+                }
+                for (int r = 0; r < valid; r++) {
+                    const size_t at = (row + r) * lin->out + (size_t)p * lin->panel;
+                    finish_row((float *)y + at, half ? (t2d_bf16 *)y + at : NULL, sum + (size_t)r * columns,
+                               lin->bias + (size_t)p * lin->panel, columns, epilogue);
+                }
+            }
+    if (failed != dnnl_success)
+        snprintf(cpu->failure, sizeof cpu->failure,
+                 "oneDNN could not compute a [%d, %d] linear (its status %d)", lin->out, lin->in,
+                 (int)failed);
+}
