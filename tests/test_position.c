@@ -132,14 +132,14 @@ Test(position, the_native_grid_is_untouched)
     }
 }
 
-/* The rule is separable: of a table u[y] v[x], pixel (y, x) is what u becomes at y of a square target of side
- * h, times what v becomes at x of one of side w. */
+/* The rule is separable: of a table u[y] v[x], pixel (y, x) is what u becomes at y of a target one wide,
+ * times what v becomes at x of one that is one high. */
 Test(position, targets_need_not_be_square)
 {
     enum { MOST = 73 };
     static const int sizes[][2] = {{37, 50}, {64, 48}, {24, 32}, {1, 1}, {1, 40}, {37, 36}, {73, 37}};
     static float u[GRID], v[GRID], table[GRID * GRID * 3], out[MOST * MOST * 3 + 1];
-    static float down[MOST * MOST * 3], across[MOST * MOST * 3];
+    static float down[MOST * 3], across[MOST * 3];
     fill(u, GRID);
     for (int i = 0; i < GRID; i++) v[i] = cosf(0.9f * (float)i);
     for (int i = 0; i < GRID * GRID; i++) {
@@ -154,11 +154,11 @@ Test(position, targets_need_not_be_square)
             out[h * w * 3] = 12345;
             resize(table, GRID, out, h, w, 3, antialias, offset);
             cr_expect_eq(out[h * w * 3], 12345, "nothing is written after the end");
-            resize(table, GRID, down, h, h, 3, antialias, offset);
-            resize(table, GRID, across, w, w, 3, antialias, offset);
+            resize(table, GRID, down, h, 1, 3, antialias, offset);
+            resize(table, GRID, across, 1, w, 3, antialias, offset);
             for (int y = 0; y < h; y++)
                 for (int x = 0; x < w; x++) {
-                    const double want = (double)down[y * h * 3 + 1] * (double)across[x * 3 + 2];
+                    const double want = (double)down[y * 3 + 1] * (double)across[x * 3 + 2];
                     cr_assert(fabs((double)out[(y * w + x) * 3] - want) <= 2e-6,
                               "%d x %d antialias %d: %g, want %g", h, w, antialias,
                               (double)out[(y * w + x) * 3], want);
