@@ -4,7 +4,6 @@
 #include "io/decode.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { ORIENTATION_TAG = 0x112, ENTRY_BYTES = 12, BLOCK = 64 };
 
@@ -69,8 +68,9 @@ static void turn_block(uint8_t *to, int width, const uint8_t *from, path walk, i
 {
     for (int y = y0; y < y1; y++) {
         uint8_t *out = to + ((size_t)y * width + x0) * 3;
-        const uint8_t *in = from + (walk.origin + y * walk.y_step + x0 * walk.x_step) * 3;
-        for (int x = x0; x < x1; x++, out += 3, in += walk.x_step * 3) {
+        const ptrdiff_t line = walk.origin + y * walk.y_step;
+        for (int x = x0; x < x1; x++, out += 3) {
+            const uint8_t *in = from + (line + x * walk.x_step) * 3;
             out[0] = in[0];
             out[1] = in[1];
             out[2] = in[2];

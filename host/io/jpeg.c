@@ -36,20 +36,24 @@ static _Noreturn void give_up(decoding *d, t2d_status status)
 static void on_error(j_common_ptr common)
 {
     decoding *d = common->client_data;
+    const char *name = d->file->name;
     char text[JMSG_LENGTH_MAX];
     d->errors.format_message(common, text);
     switch (d->errors.msg_code) {
     case JERR_OUT_OF_MEMORY:
-        give_up(d, t2d_fail(d->err, T2D_E_MEMORY, "%s: out of memory while decoding", d->file->name));
-    case JERR_BAD_PRECISION:
-    case JERR_SOF_UNSUPPORTED:
+        give_up(d, t2d_fail(d->err, T2D_E_MEMORY, "%s: out of memory while decoding", name));
     case JERR_ARITH_NOTIMPL:
-        give_up(d, t2d_fail(d->err, T2D_E_UNSUPPORTED, "%s: a kind of JPEG that is not read: %s",
-                            d->file->name, text));
-    default:
-        give_up(d, t2d_fail(d->err, T2D_E_FORMAT, "%s: the JPEG cannot be decoded after line %u of %d: %s",
-                            d->file->name, d->jpeg.output_scanline, d->image->height, text));
+    case JERR_BAD_PRECISION:
+    case JERR_CONVERSION_NOTIMPL:
+    case JERR_FRACT_SAMPLE_NOTIMPL:
+    case JERR_SOF_UNSUPPORTED:
+        give_up(d,
+                t2d_fail(d->err, T2D_E_UNSUPPORTED, "%s: a kind of JPEG that is not read: %s", name, text));
     }
+    if (d->image->height == 0)
+        give_up(d, t2d_fail(d->err, T2D_E_FORMAT, "%s: the JPEG header cannot be read: %s", name, text));
+    give_up(d, t2d_fail(d->err, T2D_E_FORMAT, "%s: the JPEG cannot be decoded after line %u of %d: %s", name,
+                        d->jpeg.output_scanline, d->image->height, text));
 }
 
 /* level -1 is a warning, the others are traces.  Bytes between segments and unknown revision numbers cost no

@@ -9,6 +9,12 @@
 
 #include <png.h>
 
+enum {
+    SIGNATURE = 8,    /* bytes before the chunks */
+    CHUNK_HEAD = 8,   /* a chunk's length and name */
+    CHUNK_FRAME = 12, /* and its checksum */
+};
+
 /* Everything that must outlive a longjmp. */
 typedef struct decoding {
     png_structp png;
@@ -63,6 +69,24 @@ static int find_orientation(decoding *d)
     return 1;
 }
 
+/* libpng takes memory for some chunks before it reads them, so none may say that it is longer than the file.
+ * One that holds pixels may: it is not read at once, and the failure can tell the line. */
+static t2d_status check_chunks(const t2d_encoded *file, t2d_error *err)
+{
+    int lines = 0; /* none, or "the last one" */
+    for (size_t at = SIGNATURE; file->count - at >= CHUNK_HEAD;) {
+        const uint8_t *chunk = file->bytes + at, *name = chunk + 4;
+        const size_t room = file->count - at, size = png_get_uint_32(chunk);
+        const bool pixels = memcmp(name, "IDAT", 4) == 0,
+                   whole = room >= CHUNK_FRAME && size <= room - CHUNK_FRAME;
+        if (!whole) return pixels ? T2D_OK : t2d_fail_short(file, "PNG", lines, lines, err);
+        if (memcmp(name, "IEND", 4) == 0) break;
+        if (pixels) lines = 1;
+        at += size + CHUNK_FRAME;
+    }
+    return T2D_OK;
+}
+
 /* Any kind of PNG to 8-bit RGB; returns the number of passes over the lines. */
 static int to_rgb8(png_structp png)
 {
@@ -94,6 +118,8 @@ static void decode(decoding *d)
     if (!d->end) give_up(d, t2d_fail(d->err, T2D_E_MEMORY, "%s: out of memory", d->file->name));
     png_set_read_fn(d->png, d, read_bytes);
     png_set_user_limits(d->png, INT_MAX, INT_MAX); /* t2d_image_allocate has the sentence */
+    png_set_chunk_malloc_max(d->png,
+                             d->file->count); /* believe no chunk that says it is longer than the file */
     png_read_info(d->png, d->info);
 
     const t2d_status status = t2d_image_allocate(d->file, png_get_image_width(d->png, d->info),
@@ -115,6 +141,8 @@ static void decode_or_return(decoding *d)
 t2d_status t2d_decode_png(const t2d_encoded *file, t2d_image *image, int *orientation, t2d_error *err)
 {
     decoding d = {.file = file, .image = image, .orientation = orientation, .err = err};
+    d.status = check_chunks(file, err);
+    if (d.status) return d.status;
     decode_or_return(&d);
     png_destroy_read_struct(&d.png, &d.info, &d.end);
     return d.status;
