@@ -67,6 +67,14 @@ static inline t2d_backend *open_cpu(t2d_dtype dtype, int threads)
     return be;
 }
 
+/* For operations that use no matrix products: bf16 is then computed on every chip. */
+static inline t2d_backend *open_any(t2d_dtype dtype, int threads)
+{
+    t2d_backend *be = open_cpu(T2D_DTYPE_FP32, threads);
+    be->dtype = dtype;
+    return be;
+}
+
 /* `bytes` of memory filled with 0xff (NaN in every format), and as much again of the guard. */
 static inline void *guarded(t2d_backend *be, size_t bytes)
 {
