@@ -112,6 +112,7 @@ def make_jpeg():
         keep(f"rgb-{name}-progressive.jpg", pil(rgb, "JPEG", subsampling=subsampling, progressive=True, quality=40))
     keep("gray.jpg", pil(gray, "JPEG"))
     keep("gray-progressive.jpg", pil(gray, "JPEG", progressive=True))
+    keep("three-scans.jpg", in_three_scans())
     restart = [cv2.IMWRITE_JPEG_RST_INTERVAL, 2, cv2.IMWRITE_JPEG_QUALITY, 70]
     keep("restart.jpg", cv2.imencode(".jpg", rgb, restart)[1].tobytes())
     keep("pixel.jpg", pil(scene(width=1, height=1), "JPEG"))
@@ -125,6 +126,19 @@ def make_jpeg():
     stored_rgb = b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\0"
     jpeg = pil(rgb, "JPEG", subsampling=0)
     keep("adobe-rgb.jpg", jpeg[:2] + stored_rgb + jpeg[2:])
+
+
+def in_three_scans():
+    """A baseline JPEG of three components that are not interleaved, put together from three gray ones."""
+    planes = [pil(scene(1), "JPEG") for _ in range(3)]
+    frame, tables, scan = (planes[0].index(mark) for mark in (b"\xff\xc0", b"\xff\xc4", b"\xff\xda"))
+    parts = b"".join(bytes([c, 0x11, 0]) for c in (1, 2, 3))
+    size = struct.pack(">BHHB", 8, HEIGHT, WIDTH, 3)
+    data = planes[0][:frame] + b"\xff\xc0\0\x11" + size + parts + planes[0][tables:scan]
+    for c, plane in enumerate(planes, 1):
+        begin = plane.index(b"\xff\xda") + 10
+        data += b"\xff\xda\0\x08\1" + bytes([c, 0, 0, 63, 0]) + plane[begin:-2]
+    return data + b"\xff\xd9"
 
 
 ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
