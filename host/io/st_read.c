@@ -133,6 +133,13 @@ t2d_status t2d_st_read(const t2d_st_file *file, const t2d_st_tensor *t, void *by
 
 enum { CHUNK = 16 * 1024 }; /* values at a time: 32 or 64 KB stay in the second level cache */
 
+static uint32_t bits_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 static float float_of(uint32_t bits)
 {
     float value;
@@ -146,12 +153,12 @@ static void widen_f16(const uint16_t *restrict in, float *restrict out, size_t c
 {
     for (size_t i = 0; i < count; i++) {
         const uint32_t magnitude = in[i] & 0x7fffu, sign = (uint32_t)(in[i] & 0x8000u) << 16;
-        const uint32_t rebias =
-            magnitude >= 0x7c00u ? 224u << 23 : 112u << 23; /* Inf and NaN stay what they are */
-        uint32_t small;
-        const float scaled = (float)(int32_t)magnitude * 0x1p-24f;
-        memcpy(&small, &scaled, sizeof small);
-        out[i] = float_of(sign | (magnitude < 0x400u ? small : (magnitude << 13) + rebias));
+        const uint32_t subnormal = 0u - (magnitude < 0x400u), special = 0u - (magnitude >= 0x7c00u);
+        const uint32_t normal =
+            (magnitude << 13) + (112u << 23) + (special & 112u << 23); /* Inf, NaN stay so */
+        const uint32_t small = bits_of((float)(int32_t)magnitude * 0x1p-24f);
+        out[i] = float_of(sign | (small & subnormal) |
+                          (normal & ~subnormal)); /* masks, because they run on vectors */
     }
 }
 
@@ -160,12 +167,7 @@ static void widen_bf16(const uint16_t *restrict in, float *restrict out, size_t 
     for (size_t i = 0; i < count; i++) out[i] = float_of((uint32_t)in[i] << 16);
 }
 
-static bool is_finite(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return (bits & 0x7f800000u) != 0x7f800000u;
-}
+static bool is_finite(float value) { return (bits_of(value) & 0x7f800000u) != 0x7f800000u; }
 
 /* Index of the first NaN or Inf, or count.  The first loop has no exit, so that it runs on vectors. */
 static size_t first_not_finite(const float *values, size_t count)
