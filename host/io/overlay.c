@@ -17,7 +17,7 @@ enum {
     GAP = 8,              /* swatch to name, name to percent */
     COLUMN_GAP = 24,      /* percent to the next swatch */
     PERCENT = 45,         /* "100.0%" */
-    NAME_MOST = 150,      /* beside other columns; longer names end in an ellipsis */
+    NAME_MOST = 150,      /* while columns are counted */
     LEGEND_LEAST = 200,   /* width, whatever the picture's */
     ENTRIES_MOST = 256,   /* the rest is counted in one line */
     PIXELS_PER_DOT = 1100 /* of the picture's width: letters grow with it */
@@ -72,21 +72,23 @@ static int max(int a, int b) { return a > b ? a : b; }
 
 static int column_width(const legend *l) { return SWATCH + GAP + l->name + GAP + PERCENT; }
 
-/* As many columns as fit, each as wide as the longest name asks; then no more rows than these columns need.
- */
+/* As many columns as fit, each as wide as the longest name asks within reason; no more rows than these
+ * columns need; and what is then left of the width goes to the names that were cut. */
 static void lay_out(legend *l, const char *const *names, int picture_width)
 {
     l->scale = 1 + picture_width / PIXELS_PER_DOT;
-    l->width = picture_width > LEGEND_LEAST * l->scale ? picture_width : LEGEND_LEAST * l->scale;
+    l->width = max(picture_width, LEGEND_LEAST * l->scale);
     const int room = l->width / l->scale - 2 * MARGIN, most = room - (SWATCH + GAP + GAP + PERCENT);
     int longest = 0;
     for (int i = 0; i < l->shown; i++)
         longest = max(longest, t2d_text_width(names[l->entries[i].label], most));
     l->name = min(longest, min(most, NAME_MOST));
-    const int fitting = (room + COLUMN_GAP) / (column_width(l) + COLUMN_GAP);
-    if (fitting == 1) l->name = min(longest, most); /* nothing else wants the room */
     const int lines = l->shown + (l->count > l->shown);
+    const int fitting = (room + COLUMN_GAP) / (column_width(l) + COLUMN_GAP);
     l->rows = (lines + fitting - 1) / fitting;
+    const int columns = (lines + l->rows - 1) / l->rows;
+    const int share = (room + COLUMN_GAP) / columns - COLUMN_GAP;
+    l->name = min(longest, l->name + share - column_width(l));
     l->height = (2 * MARGIN + l->rows * LINE - (LINE - SWATCH)) * l->scale;
 }
 
