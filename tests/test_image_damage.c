@@ -204,18 +204,18 @@ Test(image_damage, other_kinds_are_named)
         size_t count;
         const char *words;
     } cases[] = {
-        {"GIF89a..", 8, "a GIF file"},
-        {"BM......", 8, "a BMP file"},
-        {"II*\0....", 8, "a TIFF file"},
-        {"MM\0*....", 8, "a TIFF file"},
-        {"\0\0\0 ftypheic....", 16, "a HEIC file"},
-        {"\0\0\0 ftypmif1....", 16, "a HEIF file"},
-        {"\0\0\0 ftypavif....", 16, "a AVIF file"},
-        {"\0\0\0\x0cjP  \r\n\x87\n", 12, "a JPEG 2000 file"},
-        {"\0\0\0\x0cJXL \r\n\x87\n", 12, "a JPEG XL file"},
-        {"P4\n8 8\n", 7, "a PBM file"},
-        {"P7\nWIDTH 8\n", 11, "a PAM file"},
-        {"%PDF-1.7", 8, "a PDF file"},
+        {"GIF89a..", 8, "GIF files are not read"},
+        {"BM......", 8, "BMP files are not read"},
+        {"II*\0....", 8, "TIFF files are not read"},
+        {"MM\0*....", 8, "TIFF files are not read"},
+        {"\0\0\0 ftypheic....", 16, "HEIC files are not read"},
+        {"\0\0\0 ftypmif1....", 16, "HEIF files are not read"},
+        {"\0\0\0 ftypavif....", 16, "AVIF files are not read"},
+        {"\0\0\0\x0cjP  \r\n\x87\n", 12, "JPEG 2000 files are not read"},
+        {"\0\0\0\x0cJXL \r\n\x87\n", 12, "JPEG XL files are not read"},
+        {"P4\n8 8\n", 7, "PBM files are not read"},
+        {"P7\nWIDTH 8\n", 11, "PAM files are not read"},
+        {"%PDF-1.7", 8, "PDF files are not read"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check_refused(cases[i].bytes, cases[i].count, T2D_E_UNSUPPORTED, cases[i].words);

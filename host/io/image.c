@@ -108,7 +108,7 @@ t2d_status t2d_image_decode(const void *bytes, size_t count, const char *name, i
                         "%s: not a picture of a known kind; JPEG, PNG, WebP, PPM and PGM are read", name);
     if (!kind->decode)
         return t2d_fail(err, T2D_E_UNSUPPORTED,
-                        "%s: a %s file, which is not read; convert it to JPEG, PNG, WebP, PPM or PGM", name,
+                        "%s: %s files are not read; convert it to JPEG, PNG, WebP, PPM or PGM", name,
                         kind->name);
     const t2d_encoded file = {bytes, count, name, max_pixels ? max_pixels : T2D_MAX_PIXELS};
     int orientation = 1;

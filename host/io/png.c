@@ -118,8 +118,6 @@ static void decode(decoding *d)
     if (!d->end) give_up(d, t2d_fail(d->err, T2D_E_MEMORY, "%s: out of memory", d->file->name));
     png_set_read_fn(d->png, d, read_bytes);
     png_set_user_limits(d->png, INT_MAX, INT_MAX); /* t2d_image_allocate has the sentence */
-    png_set_chunk_malloc_max(d->png,
-                             d->file->count); /* believe no chunk that says it is longer than the file */
     png_read_info(d->png, d->info);
 
     const t2d_status status = t2d_image_allocate(d->file, png_get_image_width(d->png, d->info),

@@ -1,5 +1,5 @@
 /* webp.c — WebP by libwebp, lossy and lossless, alpha dropped without blending.  The EXIF chunk is honoured
- * as browsers and OpenCV since 4.12 do; older OpenCV leaves WebP pictures as they lie. */
+ * as browsers and newer OpenCV do; OpenCV 4.6 leaves WebP pictures as they lie. */
 #include "io/decode.h"
 
 #include <string.h>
