@@ -1,0 +1,37 @@
+/* cuda.h — the launchers of the CUDA kernels, in C.
+ *
+ * Pointers are device memory, shapes and formulas are those of backend.h and of each kernel file's card,
+ * `stream` is a cudaStream_t.  A launcher only queues work; it returns a cudaError_t as int (0: queued), and
+ * cudaErrorInvalidValue for a shape outside its card.
+ *
+ * This folder must never be an include path: <cuda.h> is the toolkit's, "cuda/cuda.h" is this. */
+#ifndef T2D_CUDA_H
+#define T2D_CUDA_H
+
+#include "backend.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- norm.cu ---- */
+
+/* y [rows, dim] = (x - mean) / sqrt(var + eps) * w + b; y is `type`, the rest fp32.  dim % 8 == 0, at most
+ * 2048. */
+int t2d_cuda_layernorm(void *y, t2d_dtype type, const float *x, const float *w, const float *b, int rows,
+                       int dim, float eps, void *stream);
+/* y [sequences, keep, dim] = x / max(|x|, 1e-6) over rows skip .. of each sequence of `tokens`.  dim % 8 ==
+ * 0. */
+int t2d_cuda_unit_rows(float *y, const float *x, int sequences, int tokens, int skip, int keep, int dim,
+                       void *stream);
+/* y [rows, out] = epilogue(x + bias); y and x are `type` and may be the same; bias [out] fp32 or NULL.
+ * T2D_EPI_ADD: y is fp32 and y += x + bias.  out % 8 == 0. */
+int t2d_cuda_epilogue(void *y, const void *x, t2d_dtype type, const float *bias, int rows, int out,
+                      t2d_epilogue epilogue, void *stream);
+/* y [rows, hidden] = silu(x[:, :hidden]) * x[:, hidden:]; `type`.  hidden % 8 == 0. */
+int t2d_cuda_swiglu(void *y, const void *x, t2d_dtype type, int rows, int hidden, void *stream);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
