@@ -17,7 +17,7 @@ enum {
     BATCH = 4096, /* tokens, about, whose keys and values are laid out at a time */
 };
 
-typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef t2d_v8 v8;
 
 #define UNROLL _Pragma("GCC unroll 16")
 #define INLINE static inline __attribute__((always_inline))

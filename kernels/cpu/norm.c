@@ -11,12 +11,8 @@
 T2D_CLONES static void norm_row(float *y, t2d_bf16 *y16, const float *x, const float *w, const float *b,
                                 int dim, float eps)
 {
-    float sum = 0.0f, square = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < dim; i++) sum += x[i];
-    const float mean = sum / (float)dim;
-#pragma omp simd reduction(+ : square)
-    for (int i = 0; i < dim; i++) square += (x[i] - mean) * (x[i] - mean);
+    const float mean = t2d_lane_sum(x, dim, 0.0f, 0) / (float)dim;
+    const float square = t2d_lane_sum(x, dim, mean, 1);
     const float scale = 1.0f / sqrtf(square / (float)dim + eps);
     if (y16)
         for (int i = 0; i < dim; i++) y16[i] = t2d_to_bf16((x[i] - mean) * scale * w[i] + b[i]);
@@ -26,9 +22,7 @@ T2D_CLONES static void norm_row(float *y, t2d_bf16 *y16, const float *x, const f
 
 T2D_CLONES static void unit_row(float *y, const float *x, int dim)
 {
-    float square = 0.0f;
-#pragma omp simd reduction(+ : square)
-    for (int i = 0; i < dim; i++) square += x[i] * x[i];
+    const float square = t2d_lane_sum(x, dim, 0.0f, 1);
     const float length = sqrtf(square), divisor = length > 1e-6f ? length : 1e-6f;
     for (int i = 0; i < dim; i++) y[i] = x[i] / divisor;
 }
