@@ -12,16 +12,18 @@
 
 /* Fills *err (when not NULL) with a printf-formatted sentence and returns `status`:
  *     return t2d_fail(err, T2D_E_FORMAT, "%s: want %d rows, file has %d", name, want, rows);
- * Control characters in the result are replaced, so that file contents cannot disturb a terminal. */
+ * Control characters and invalid UTF-8 in the result are replaced, so that file contents cannot disturb a
+ * terminal.  Arguments may point into *err. */
 t2d_status t2d_fail(t2d_error *err, t2d_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts "prefix: " before the message that is already in *err, and returns its status. */
+/* Puts "prefix: " before the message that is already in *err, unless it begins so, and returns its status
+ * (without err, T2D_E_FORMAT: who may be called so keeps the status). */
 t2d_status t2d_fail_in(t2d_error *err, const char *prefix);
 
-/* calloc with a sentence: NULL and *err filled (T2D_E_MEMORY, "<what>: out of memory (N MiB)") when there is
- * none or count * size overflows.  64-byte aligned; free with free(). count * size of 0 gives a valid
- * pointer. */
+/* calloc with a sentence: NULL and *err filled (T2D_E_MEMORY, "<what>: out of memory (N x M bytes wanted)")
+ * when there is none or count * size overflows.  64-byte aligned; free with free(). count * size of 0 gives a
+ * valid pointer. */
 void *t2d_new(size_t count, size_t size, const char *what, t2d_error *err);
 
 /* strdup with the same rule. */
@@ -33,7 +35,7 @@ t2d_status t2d_read_file(const char *path, size_t max_bytes, unsigned char **byt
                          t2d_error *err);
 
 /* A file that appears whole or not at all: written under a temporary name in the same folder, renamed by
- * commit. A path of "-" writes standard output. */
+ * commit.  A symbolic link stays, the file behind it is replaced.  A path of "-" writes standard output. */
 typedef struct t2d_outfile {
     FILE *stream;
     char *path, *temporary;
