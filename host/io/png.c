@@ -35,19 +35,21 @@ static _Noreturn void give_up(decoding *d, t2d_status status)
     longjmp(d->failed, 1);
 }
 
+static bool is_about_memory(const char *text) { return strstr(text, "memory") != NULL; }
+
 static _Noreturn void on_error(png_structp png, png_const_charp text)
 {
     decoding *d = png_get_error_ptr(png);
-    if (strcmp(text, "Out of memory") == 0) /* libpng has no other sign of it */
+    if (is_about_memory(text)) /* libpng has no other sign of it */
         give_up(d, t2d_fail(d->err, T2D_E_MEMORY, "%s: out of memory while decoding", d->file->name));
     give_up(d, t2d_fail(d->err, T2D_E_FORMAT, "%s: the PNG cannot be decoded: %s", d->file->name, text));
 }
 
-/* What libpng warns of (odd text and colour chunks) costs no pixel. */
+/* What libpng warns of (odd text and colour chunks) costs no pixel; but without memory for the eXIf chunk the
+ * picture would lie on its side. */
 static void on_warning(png_structp png, png_const_charp text)
 {
-    (void)png;
-    (void)text;
+    if (is_about_memory(text)) on_error(png, text);
 }
 
 static void read_bytes(png_structp png, png_bytep to, size_t count)
@@ -157,6 +159,12 @@ typedef struct encoding {
     t2d_error *err;
 } encoding;
 
+static void on_write_warning(png_structp png, png_const_charp text)
+{
+    (void)png;
+    (void)text;
+}
+
 static _Noreturn void on_write_error(png_structp png, png_const_charp text)
 {
     encoding *e = png_get_error_ptr(png);
@@ -167,7 +175,7 @@ static _Noreturn void on_write_error(png_structp png, png_const_charp text)
 static void write_lines(encoding *e, FILE *stream, const uint8_t *pixels, int width, int height)
 {
     if (setjmp(e->failed)) return;
-    e->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, e, on_write_error, on_warning);
+    e->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, e, on_write_error, on_write_warning);
     if (e->png) e->info = png_create_info_struct(e->png);
     if (!e->info) {
         e->status = t2d_fail(e->err, T2D_E_MEMORY, "%s: out of memory", e->path);
