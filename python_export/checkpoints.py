@@ -68,17 +68,20 @@ def is_torchscript(path):
         return any(name.split("/", 1)[-1] == "constants.pkl" for name in archive.namelist())
 
 
+def reason_of(problem):
+    """The first line of what a reader said, without torch's advice to load the file unsafely."""
+    text = str(problem).split("WeightsUnpickler error:")[-1].strip() or type(problem).__name__
+    return text.splitlines()[0][:200]
+
+
 def load_state(path):
     """A dictionary of tensors from a .pth, .pt or .bin of any age."""
     try:
         if is_torchscript(path):
             return dict(torch.jit.load(path, map_location="cpu").state_dict())
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
     except Exception as problem:  # the unpicklers raise anything at all on a damaged or foreign file
-        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0][:200]
-        raise Refused(f"{path}: not a PyTorch checkpoint of plain tensors ({reason})") from None
+        raise Refused(f"{path}: not a PyTorch checkpoint of plain tensors ({reason_of(problem)})") from None
     if not isinstance(state, dict):
         raise Refused(f"{path}: holds a {type(state).__name__}; want a dictionary of tensors")
     return dict(state)
@@ -104,13 +107,13 @@ def open_safetensors(path):
         slices = {name: file.get_slice(name) for name in file.keys()}
         return {name: Source(path, name, tuple(s.get_shape()), s.get_dtype(), lambda name=name: file.get_tensor(name))
                 for name, s in slices.items()}
-    except OSError:
-        raise
     except Exception as problem:  # safetensors' own errors share no base class across versions
-        raise Refused(f"{path}: not a safetensors file ({str(problem).strip()[:200]})") from None
+        raise Refused(f"{path}: not a safetensors file ({reason_of(problem)})") from None
 
 
 def open_file(path):
+    with open(path, "rb"):
+        pass  # a file that cannot be read says so as such, not as a damaged checkpoint
     return open_safetensors(path) if path.endswith(".safetensors") else open_pickle(path)
 
 
@@ -135,7 +138,7 @@ def open_shards(index_path):
         raise Refused(f"{index_path}: has no weight_map from tensors to files")
     shards = sorted(set(promised.values()))
     for shard in shards:
-        if os.path.basename(shard) != shard or shard in ("", ".", ".."):
+        if os.path.basename(shard) != shard or shard in ("", ".", "..") or not shard.isprintable():
             raise Refused(f"{index_path}: names the file {shard!r}; want a file beside the index")
     opened = {shard: open_file(os.path.join(folder, shard)) for shard in shards}
     for name, shard in promised.items():

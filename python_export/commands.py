@@ -15,8 +15,13 @@ class Parser(argparse.ArgumentParser):
         raise Misuse(f"{message}; see --help")
 
 
+def printable(text):
+    """Names come from files: nothing of them may break a line or disturb a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def say(text):
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def check_output(output, inputs=()):
@@ -32,7 +37,7 @@ def check_output(output, inputs=()):
 
 
 def summary(output, vision, text, dtype, size):
-    return (f"{output}: vision {vision.dim} x {vision.depth}, {vision.registers} registers; "
+    return (f"{printable(output)}: vision {vision.dim} x {vision.depth}, {vision.registers} registers; "
             f"text {text.dim} x {text.depth}, {text.vocabulary} tokens; {dtype}, {size} bytes")
 
 

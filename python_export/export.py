@@ -88,7 +88,7 @@ def describe(options, parts, merges_path, vision, text):
     digests = {path: metadata.sha256(path) for path in {path for paths in files.values() for path in paths}}
     return {**metadata.describe(vision, text, options.dtype, options.position),
             **metadata.describe_sources(
-                {part: " ".join(os.path.basename(path) for path in paths) for part, paths in files.items()},
+                {part: " ".join(metadata.base_name(path) for path in paths) for part, paths in files.items()},
                 {part: " ".join(digests[path] for path in paths) for part, paths in files.items()}, LICENSES)}
 
 

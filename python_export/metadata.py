@@ -5,6 +5,7 @@ the position rules from the DINOv2 hub entry points.
 """
 
 import hashlib
+import os
 
 from architecture import HEAD
 
@@ -59,6 +60,11 @@ def describe(vision, text, dtype, position="hub"):
         "dtype": dtype,
         "exporter": EXPORTER,
     }
+
+
+def base_name(path):
+    """The file's name, where it is not UTF-8 with question marks."""
+    return os.path.basename(path).encode("utf-8", "replace").decode()
 
 
 def sha256(path):

@@ -5,7 +5,6 @@ Every value comes from the raw bits of a counter-based generator keyed by seed a
 writes the same bytes with any NumPy.  Its masks mean nothing.
 """
 
-import os
 import sys
 
 try:
@@ -90,7 +89,7 @@ def describe(options, vision, text):
     digests = dict.fromkeys(parts, "none")
     names["merges"], digests["merges"] = "none (a small table)", "none"
     if options.merges:
-        names["merges"], digests["merges"] = os.path.basename(options.merges), metadata.sha256(options.merges)
+        names["merges"], digests["merges"] = metadata.base_name(options.merges), metadata.sha256(options.merges)
     return {**metadata.describe(vision, text, options.dtype),
             **metadata.describe_sources(names, digests, dict.fromkeys(parts, NONE))}
 

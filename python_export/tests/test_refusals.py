@@ -71,7 +71,6 @@ TENSORS = (
     ("dinov2", {"blocks__0__gamma_1": torch.ones(64)}, ("DINOv3", "not supported yet")),
     ("clip", {"token_embedding__weight": NOT_THERE}, ("not a CLIP checkpoint",)),
     ("clip", {"text_projection": NOT_THERE}, ("text_projection is missing",)),
-    ("clip", {"token_embedding__weight": torch.ones(600, 128)}, ("make a vocabulary of", "has 600 rows")),
     ("clip", {"token_embedding__weight": torch.ones(600, 100)}, ("100 wide", "multiple of 64")),
     ("clip", {"positional_embedding": torch.ones(16, 64)}, ("positional_embedding is [16, 64]", "want [16, 128]")),
     ("clip", {"text_projection": torch.ones(64, 32)}, ("text_projection is [64, 32]", "want [128, 32]")),
@@ -144,6 +143,8 @@ class Refusals(unittest.TestCase):
             (code, "not a PyTorch checkpoint of plain tensors"),
             (samples.save([torch.ones(2)], self.path("list.pth")), "holds a list; want a dictionary"),
             (samples.save({3: torch.ones(2)}, self.path("number.pth")), "an entry named 3"),
+            (samples.save({"a\nb\x1b[1m": torch.ones(2), **samples.dinov2(), **samples.clip(), **samples.psi()},
+                          self.path("control.pth")), "a?b?[1m"),
             (self.path("absent.pth"), "No such file"),
             (self.write("empty.safetensors", b""), "not a safetensors file"),
             (self.write("cut.safetensors", safe_bytes[:-4]), "not a safetensors file"),
@@ -158,9 +159,7 @@ class Refusals(unittest.TestCase):
         dino, clip = samples.hf_dinov2(samples.dinov2()), samples.hf_clip(samples.clip())
         without = {name: value for name, value in dino.items() if "layer.1.attention.attention.key.weight" not in name}
         narrow = {**dino, "encoder.layer.0.attention.attention.value.bias": torch.ones(32)}
-        twice = {**dino, "dinov2." + "layernorm.bias": dino["layernorm.bias"],
-                 "dinov2.embeddings.cls_token": dino.pop("embeddings.cls_token")}
-        dino["embeddings.cls_token"] = twice["dinov2.embeddings.cls_token"]
+        twice = {**samples.hf_dinov2(samples.dinov2(), "dinov2."), "layernorm.bias": dino["layernorm.bias"]}
         good, other = samples.dino_config(), samples.clip_config
         table = (
             ("dinov2", good, None, ("a directory without weights", "model.safetensors")),
@@ -182,8 +181,8 @@ class Refusals(unittest.TestCase):
             ("clip", other(layer_norm_eps=1e-6), clip, ("layer_norm_eps of the text tower",)),
             ("clip", other(num_attention_heads=4), clip, ("num_attention_heads of the text tower is 4", "want 2")),
             ("clip", {"text_config": 3}, clip, ("text_config is not an object",)),
-            ("clip", other(), {**clip, "text_projection.weight": torch.ones(32, 64)}, ("text_projection.weight is [32, 64]",
-                                                                                   "want [32, 128]")),
+            ("clip", other(), {**clip, "text_projection.weight": torch.ones(32, 64)},
+             ("text_projection.weight is [32, 64]", "want [32, 128]")),
             ("clip", other(), {**clip, "extra": torch.ones(1)}, ("extra ([1]) is not known",)),
         )
         for number, (part, config, state, words) in enumerate(table):
@@ -201,6 +200,9 @@ class Refusals(unittest.TestCase):
         def escape(index, folder):
             index["weight_map"]["layernorm.bias"] = "../psi.pth"
 
+        def control(index, folder):
+            index["weight_map"]["layernorm.bias"] = "model\0.safetensors"
+
         def promise(index, folder):
             index["weight_map"]["layernorm.extra"] = first
 
@@ -216,7 +218,8 @@ class Refusals(unittest.TestCase):
         def empty(index, folder):
             del index["weight_map"]
 
-        for spoil, words in ((escape, "want a file beside the index"), (promise, "promises layernorm.extra"),
+        for spoil, words in ((escape, "want a file beside the index"),
+                             (control, "want a file beside the index"), (promise, "promises layernorm.extra"),
                              (gone, "No such file"), (double, "layernorm.bias is also in"), (empty, "no weight_map")):
             with self.subTest(spoil=spoil.__name__):
                 path = samples.folder(self.root, spoil.__name__, samples.dino_config())
@@ -258,6 +261,10 @@ class Refusals(unittest.TestCase):
                             (["-o", self.output, "--dtype", "fp8"], "fp8"), (["-o", self.output, "word"], "word")):
             with self.subTest(more=more):
                 self.refused_line([*three, *more], (words,), 2)
+
+    def test_vocabulary(self):
+        path = samples.save(change("clip", token_embedding__weight=torch.ones(600, 128)), self.path("600.pt"))
+        self.refused((self.parts["merges"], f"make a vocabulary of {samples.VOCABULARY}", "has 600 rows"), clip=path)
 
     def test_fp16_overflow(self):
         big = change("dinov2", blocks__0__attn__qkv__weight=with_value(samples.dinov2()["blocks.0.attn.qkv.weight"],
