@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NAME_BYTES = 96 }; /* as in t2d_layout_entry */
+
 typedef struct loader {
     const t2d_st_file *file;
     t2d_backend *be;
@@ -21,7 +23,7 @@ typedef struct loader {
 static bool read_into(loader *l, const char *name, float *out)
 {
     if (l->status != T2D_OK) return false;
-    char key[128];
+    char key[16 + NAME_BYTES];
     snprintf(key, sizeof key, "checksum.%s", name);
     const char *checksum = t2d_st_meta(l->file, key);
     if (!checksum)
@@ -67,7 +69,7 @@ static float *load(loader *l, const char *name)
 
 static float *load_in(loader *l, const char *prefix, const char *name)
 {
-    char full[128];
+    char full[NAME_BYTES];
     snprintf(full, sizeof full, "%s%s", prefix, name);
     return load(l, full);
 }
@@ -83,7 +85,7 @@ static t2d_linear *prepare(loader *l, const t2d_linear_desc *desc)
 static t2d_linear *load_linear(loader *l, const char *prefix, const char *weight, const char *bias,
                                const char *gamma, bool fp32)
 {
-    char weight_name[128], bias_name[128], gamma_name[128] = "";
+    char weight_name[NAME_BYTES], bias_name[NAME_BYTES], gamma_name[NAME_BYTES] = "";
     snprintf(weight_name, sizeof weight_name, "%s%s", prefix, weight);
     snprintf(bias_name, sizeof bias_name, "%s%s", prefix, bias);
     if (gamma) snprintf(gamma_name, sizeof gamma_name, "%s%s", prefix, gamma);
@@ -217,8 +219,7 @@ static void load_tokenizer(loader *l, t2d_model *m)
         return;
     }
     l->status = t2d_verify_tensor(l->file, t, l->err);
-    if (l->status == T2D_OK)
-        l->status = t2d_st_read(l->file, t, merges, l->err);
+    if (l->status == T2D_OK) l->status = t2d_st_read(l->file, t, merges, l->err);
     if (l->status == T2D_OK)
         l->status = t2d_tokenizer_create(merges, (size_t)t->bytes, &m->tokenizer, l->err);
     if (l->status == T2D_OK && t2d_tokenizer_vocabulary(m->tokenizer) != m->config.text.vocabulary)
@@ -253,8 +254,7 @@ t2d_status t2d_model_load(const char *path, t2d_backend *be, t2d_model *model, t
     if (status != T2D_OK) return status;
     loader l = {.file = file, .be = be, .err = err};
     l.status = t2d_config_read(file, &model->config, err);
-    if (l.status == T2D_OK)
-        l.status = t2d_verify_metadata(file, err);
+    if (l.status == T2D_OK) l.status = t2d_verify_metadata(file, err);
     if (l.status == T2D_OK && new_scratch(&l)) {
         load_vision_ends(&l, model);
         load_vision(&l, model);
