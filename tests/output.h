@@ -1,5 +1,4 @@
-/* output.h — for suites that write files: a folder of their own for each test, and PNG read back by libpng.
- */
+/* output.h — for suites that write files: a folder of their own per test, and PNG read back by libpng. */
 #ifndef T2D_TESTS_OUTPUT_H
 #define T2D_TESTS_OUTPUT_H
 
