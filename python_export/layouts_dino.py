@@ -3,6 +3,7 @@
 Hugging Face keeps query, key and value apart, in that order from top to bottom of the official matrix.
 """
 
+import math
 import os
 import re
 
@@ -99,7 +100,7 @@ def sizes(checkpoint, layout):
     if dim % HEAD:
         raise Refused(f"{checkpoint.path}: cls_token is {dim} wide; want a multiple of {HEAD}, the width of a head")
     positions = shape_of(checkpoint, layout, "pos_embed", 3)[1]
-    grid = int(round((positions - 1) ** 0.5))
+    grid = math.isqrt(positions - 1)
     if positions < 2 or grid * grid != positions - 1:
         raise Refused(f"{checkpoint.path}: pos_embed has {positions} rows; want one and a square number")
     patch_shape = shape_of(checkpoint, layout, "patch_embed.proj.weight", 4)
@@ -107,8 +108,9 @@ def sizes(checkpoint, layout):
     if CROP % patch:
         raise Refused(f"{checkpoint.path}: patch_embed.proj.weight is {shape_text(patch_shape)}; "
                       f"want patches that divide {CROP}")
-    registers = shape_of(checkpoint, layout, "register_tokens", 3)[1] if has(checkpoint, layout,
-                                                                          "register_tokens") else 0
+    registers = 0
+    if has(checkpoint, layout, "register_tokens"):
+        registers = shape_of(checkpoint, layout, "register_tokens", 3)[1]
     depth = count_blocks(checkpoint, layout)
     if not depth:
         raise Refused(f"{checkpoint.path}: there are no blocks ({layout.title})")
