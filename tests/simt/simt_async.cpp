@@ -149,6 +149,12 @@ void async_reset()
     tmas.clear();
     engine_clock = 0;
 }
+void async_check()
+{
+    if (!tmas.empty()) error("the block ends with a TMA load in flight|");
+    for (const auto &b : mbarriers)
+        if (b.second.tx) error("an mbarrier is left with unmatched bytes|: %ld", b.second.tx);
+}
 bool tma_pending() { return !tmas.empty(); }
 
 static void copy_element(const Tma &t, uint32_t address, int64_t y, int64_t x)

@@ -145,6 +145,10 @@ static void run_block()
         aborted = true;
     }
     memory_check();
+    if (!aborted) {
+        async_check();
+        wgmma_check();
+    }
     current = nullptr;
 }
 

@@ -99,9 +99,11 @@ void acquire(int tid, const Clock &c);
 
 /* ---- asynchronous engines (simt_async.cpp, simt_wgmma.cpp) ---- */
 void async_reset();
+void async_check(); /* after each block */
 bool tma_pending();
 void tma_complete_one(bool first);
 uint32_t swizzle(uint32_t address, int mode); /* mode 0..3: none, 32, 64, 128 bytes */
 unsigned char *smem_pointer(uint32_t address);
 void wgmma_reset();
+void wgmma_check();
 } // namespace simt

@@ -25,6 +25,12 @@ void wgmma_reset()
     for (WarpGroup &w : warpgroups) w = WarpGroup();
 }
 
+void wgmma_check()
+{
+    for (const WarpGroup &w : warpgroups)
+        if (!w.ops.empty()) error("a warpgroup exits with a wgmma in flight|");
+}
+
 static unsigned char *element(uint64_t desc, bool mn_major, int mn, int k)
 {
     const uint32_t start = (uint32_t)(desc & 0x3fff) << 4;

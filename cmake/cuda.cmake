@@ -1,0 +1,68 @@
+# The CUDA machine.  T2D_CUDA=AUTO: when nvcc is found; ON: or it is an error; OFF: not at all.
+#
+# Targets: t2d_cuda_kernels, a static library for every chip, not part of `all` while no program uses it, and the
+# ctest tests ptxas_<file>: no spills, no local memory, no need of libstdc++; registers and shared memory printed.
+set(T2D_CUDA AUTO CACHE STRING "CUDA kernels: ON, OFF, or AUTO (when nvcc is found)")
+set_property(CACHE T2D_CUDA PROPERTY STRINGS AUTO ON OFF)
+# Machine code runs on chips of the same major version from its own minor on; PTX of the oldest covers the rest.
+set(T2D_CUDA_ARCHITECTURES "80;86;89;90a;100;120;ptx" CACHE STRING "chips the kernels are built for")
+set(T2D_HAVE_CUDA FALSE)
+if(T2D_CUDA STREQUAL "OFF")
+  return()
+endif()
+
+find_program(T2D_NVCC nvcc HINTS $ENV{CUDACXX} $ENV{CUDA_HOME}/bin /usr/local/cuda/bin)
+if(NOT T2D_NVCC)
+  if(T2D_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "T2D_CUDA=ON, but there is no nvcc; say where with -DT2D_NVCC=/path/to/nvcc")
+  endif()
+  message(STATUS "CUDA: no nvcc, the kernels are tested on the emulator alone")
+  return()
+endif()
+set(T2D_HAVE_CUDA TRUE)
+get_filename_component(T2D_CUDA_ROOT ${T2D_NVCC} DIRECTORY)
+get_filename_component(T2D_CUDA_ROOT ${T2D_CUDA_ROOT} DIRECTORY)
+message(STATUS "CUDA: ${T2D_NVCC}")
+
+# nvcc is called directly: enable_language(CUDA) would hand it the project's options for C, and costs every configure
+# seconds.  Errors: any warning, spills, local memory.  The host part needs no libstdc++.
+set(T2D_NVCC_FLAGS -std=c++17 -O3 -lineinfo -Werror=all-warnings -Xptxas=-warn-spills,-warn-lmem-usage
+  -Xcompiler=-Wall,-Wextra,-fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics
+  -I${PROJECT_SOURCE_DIR}/kernels -I${PROJECT_SOURCE_DIR}/host -I${PROJECT_SOURCE_DIR}/include)
+
+set(t2d_gencode)
+foreach(arch ${T2D_CUDA_ARCHITECTURES})
+  if(arch STREQUAL "ptx")
+    list(APPEND t2d_gencode -gencode=arch=compute_80,code=compute_80)
+  else()
+    list(APPEND t2d_gencode -gencode=arch=compute_${arch},code=sm_${arch})
+  endif()
+endforeach()
+
+# t2d_cuda_library(name file.cu ...): a static library outside `all`.
+function(t2d_cuda_library name)
+  set(objects)
+  foreach(file ${ARGN})
+    get_filename_component(stem ${file} NAME_WE)
+    set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}_${stem}.o)
+    add_custom_command(OUTPUT ${object}
+      COMMAND ${T2D_NVCC} ${T2D_NVCC_FLAGS} ${t2d_gencode} --threads=2 -MD -MF ${object}.d -MT ${object}
+        -c ${file} -o ${object}
+      DEPENDS ${file} DEPFILE ${object}.d COMMENT "nvcc ${stem}.cu" VERBATIM)
+    list(APPEND objects ${object})
+  endforeach()
+  add_library(${name} STATIC EXCLUDE_FROM_ALL ${objects})
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE C)
+  target_link_libraries(${name} INTERFACE ${T2D_CUDA_ROOT}/lib64/libcudart_static.a dl pthread rt)
+endfunction()
+
+file(GLOB t2d_cuda_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
+t2d_cuda_library(t2d_cuda_kernels ${t2d_cuda_files})
+
+if(BUILD_TESTING)
+  foreach(file ${t2d_cuda_files})
+    get_filename_component(stem ${file} NAME_WE)
+    add_test(NAME ptxas_${stem} COMMAND ${PROJECT_SOURCE_DIR}/tests/simt/ptxas.sh ${T2D_NVCC} ${file} ${T2D_NVCC_FLAGS})
+    set_tests_properties(ptxas_${stem} PROPERTIES LABELS "simt;ptxas")
+  endforeach()
+endif()
