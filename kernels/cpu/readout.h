@@ -46,6 +46,7 @@ typedef struct t2d_plan {
     t2d_axis *window_column, *window_row; /* pixel of a window -> grid, per window */
     const float *canvas; /* refined scores (class n, row y: n * class_step + y * row_step), or NULL */
     size_t class_step, row_step;
+    size_t pamr_bytes; /* memory for one region that is refined; larger windows are cut */
 } t2d_plan;
 
 size_t t2d_plan_bytes(const t2d_readout *job);

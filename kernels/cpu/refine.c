@@ -9,10 +9,9 @@
 enum {
     CLASSES = 32,    /* at a time: enough to make the weights' traffic small */
     CUT_CLASSES = 8, /* when regions are cut */
-    CUT_SIDE = 1280, /* of a cut region, without its halo */
+    CUT_LEAST = 64,  /* side of a cut region without its halo, however little memory */
     HALO = T2D_PAMR_REACH * T2D_PAMR_ITERATIONS,
 };
-static const size_t BUDGET = (size_t)832 << 20; /* a cut region with its halo needs 810 MiB */
 
 /* What the threads share while a region is refined. */
 typedef struct region {
@@ -178,13 +177,22 @@ static void region_cut(region *g, int x, int y, int side)
     g->outer = (t2d_rect){win.x + left, win.y + top, right - left, bottom - top};
 }
 
+/* The side of a square that fits the memory with its halo around it. */
+static int cut_side(size_t budget, int channels)
+{
+    const int probe = 1024;
+    const double pixel = (double)t2d_pamr_bytes(probe, probe, channels) / ((double)probe * probe);
+    return larger((int)sqrt((double)budget / pixel) - 2 * HALO, CUT_LEAST);
+}
+
 static bool refine_window(region *g)
 {
     const t2d_rect win = g->plan->job->windows[g->window];
+    const size_t budget = g->plan->pamr_bytes;
     const int chunks = (g->plan->job->classes + CLASSES - 1) / CLASSES;
     int channels = round_group((g->plan->job->classes + chunks - 1) / chunks), side = larger(win.w, win.h);
-    if (t2d_pamr_bytes(win.w, win.h, channels) > BUDGET) channels = smaller(channels, CUT_CLASSES);
-    if (t2d_pamr_bytes(win.w, win.h, channels) > BUDGET) side = CUT_SIDE;
+    if (t2d_pamr_bytes(win.w, win.h, channels) > budget) channels = smaller(channels, CUT_CLASSES);
+    if (t2d_pamr_bytes(win.w, win.h, channels) > budget) side = cut_side(budget, channels);
     for (int y = 0; y < win.h; y += side)
         for (int x = 0; x < win.w; x += side) {
             region_cut(g, x, y, side);

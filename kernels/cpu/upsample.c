@@ -43,6 +43,7 @@ size_t t2d_plan_bytes(const t2d_readout *job)
 void t2d_plan_init(t2d_plan *plan, const t2d_readout *job, void *memory)
 {
     *plan = (t2d_plan){.job = job, .channels = job->classes + job->with_background};
+    plan->pamr_bytes = (size_t)832 << 20;
     plan->resize = job->width != job->canvas_width || job->height != job->canvas_height;
     plan->window_column = memory;
     plan->window_row = plan->window_column + job->window_count;
