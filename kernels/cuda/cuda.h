@@ -31,6 +31,28 @@ int t2d_cuda_epilogue(void *y, const void *x, t2d_dtype type, const float *bias,
 /* y [rows, hidden] = silu(x[:, :hidden]) * x[:, hidden:]; `type`.  hidden % 8 == 0. */
 int t2d_cuda_swiglu(void *y, const void *x, t2d_dtype type, int rows, int hidden, void *stream);
 
+/* ---- readout.cu ---- */
+
+/* Of a job, the launchers read the sizes, the flags, `scores` and `canvas` (device) and `windows` (host). */
+
+/* Bytes of the interpolation tables of a job. */
+size_t t2d_cuda_readout_bytes(const t2d_readout *job);
+/* Fills `tables`; `windows` is the device's copy of job->windows. */
+int t2d_cuda_readout_tables(void *tables, const t2d_readout *job, const t2d_rect *windows, void *stream);
+/* labels [height, width] and out [classes (+1), height, width]; either may be NULL.  refined [canvas_height,
+ * canvas_width, classes] takes the place of the windows' scores, or is NULL. */
+int t2d_cuda_readout(uint16_t *labels, float *out, const t2d_readout *job, const t2d_rect *windows,
+                     const void *tables, const float *refined, void *stream);
+
+/* ---- pamr.cu ---- */
+
+/* Bytes to refine a window of width x height, `channels` (rounded up to 4) classes at a time. */
+size_t t2d_cuda_pamr_bytes(int width, int height, int channels);
+/* refined [canvas_height, canvas_width, classes] = the mean over windows of their scores after PAMR.  As many
+ * classes at a time as `bytes` of workspace hold; four must fit for the largest window. */
+int t2d_cuda_pamr(float *refined, const t2d_readout *job, const t2d_rect *windows, const void *tables,
+                  void *workspace, size_t bytes, void *stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -99,6 +99,10 @@ template <typename T> inline T __ldg(const T *p) { return *p; }
 inline float rsqrtf(float x) { return 1.f / sqrtf(x); }
 inline float __fdividef(float a, float b) { return a / b; }
 inline float __frcp_rn(float a) { return 1.f / a; }
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline double __dmul_rn(double a, double b) { return a * b; }
+inline double __dadd_rn(double a, double b) { return a + b; }
 inline int __float_as_int(float f) { return simt::bits<int>(f); }
 inline unsigned __float_as_uint(float f) { return simt::bits<unsigned>(f); }
 inline float __int_as_float(int i) { return simt::bits<float>(i); }
