@@ -47,6 +47,7 @@ Test(cuda_readout, same_as_cpu)
     shape(13, 12, 4, 1, 2, 2, 13, 12, 1);            /* more windows over a block than its list holds */
     shape(34, 10, 20, 14, 5, 9, 34, 10, 2 | 4 | 16); /* near ties: softmax merges */
     shape(17, 11, 32, 32, 4, 19, 37, 19, 1 | 2 | 4); /* and with resize and background */
+    shape(19, 14, 9, 5, 3, 12, 19, 14, 4);           /* equal scores: the first wins */
     for (int i = 0; i < 3; i++)
         shape(5 + test_bits() % 40, 5 + test_bits() % 20, 5 + test_bits() % 20, 3 + test_bits() % 9,
               1 + test_bits() % 5, 1 + test_bits() % 20, 1 + test_bits() % 50, 1 + test_bits() % 20,
