@@ -31,6 +31,15 @@ int t2d_cuda_epilogue(void *y, const void *x, t2d_dtype type, const float *bias,
 /* y [rows, hidden] = silu(x[:, :hidden]) * x[:, hidden:]; `type`.  hidden % 8 == 0. */
 int t2d_cuda_swiglu(void *y, const void *x, t2d_dtype type, int rows, int hidden, void *stream);
 
+/* ---- similarity.cu ---- */
+
+/* scores [rows, classes] = unit [rows, dim] . text [classes, dim], then sigmoid when asked; fp32. */
+int t2d_cuda_similarity(float *scores, const float *unit, const float *text, int rows, int classes, int dim,
+                        bool sigmoid, void *stream);
+/* out [rows, groups] = maximum over scores[rows, first[g] .. first[g+1]-1]; first [groups + 1]: device. */
+int t2d_cuda_merge_max(float *out, const float *scores, const int32_t *first, int rows, int classes,
+                       int groups, void *stream);
+
 /* ---- readout.cu ---- */
 
 /* Of a job, the launchers read the sizes, the flags, `scores` and `canvas` (device) and `windows` (host). */
