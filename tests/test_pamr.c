@@ -24,17 +24,16 @@ static void refine(float *maps, const uint8_t *guide, int channels, int width, i
 #pragma omp for
         for (int y = 0; y < height; y++)
             for (int c = 0; c < channels; c++) {
-                float *row = p.iterate[0] + ((size_t)y * channels + c) * p.pitch;
+                float *row = t2d_pamr_row(&p, y, c);
                 memcpy(row + T2D_PAMR_REACH, maps + ((size_t)c * height + y) * width,
                        (size_t)width * sizeof *row);
-                t2d_pamr_pad(&p, row);
+                t2d_pamr_pad(&p, row, true, true);
             }
         t2d_pamr_iterate(&p, channels);
     }
     for (int c = 0; c < channels; c++)
         for (int y = 0; y < height; y++)
-            memcpy(maps + ((size_t)c * height + y) * width,
-                   p.iterate[0] + ((size_t)y * channels + c) * p.pitch + T2D_PAMR_REACH,
+            memcpy(maps + ((size_t)c * height + y) * width, t2d_pamr_row(&p, y, c) + T2D_PAMR_REACH,
                    (size_t)width * sizeof *maps);
     free(memory);
 }

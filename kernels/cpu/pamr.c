@@ -9,8 +9,10 @@ enum {
     REACH = T2D_PAMR_REACH,
     NEIGHBOURS = T2D_PAMR_NEIGHBOURS,
     GROUP = T2D_PAMR_GROUP,
-    SEGMENT = 64,
-    LANES = 8
+    LANES = 8,
+    BLOCK = 2 * LANES, /* pixels whose weights lie together: [48][BLOCK] */
+    TILE = 4,          /* blocks, and */
+    BAND = 32,         /* rows, that are one piece of an iteration's work */
 };
 
 typedef struct offset {
@@ -29,12 +31,21 @@ static int clamp(int v, int below) { return v < 0 ? 0 : v < below ? v : below - 
 
 /* ---- memory ---- */
 
-static int pitch_of(int width) { return (width + 2 * REACH + 15) / 16 * 16 + 16; }
-static int stride_of(int width) { return (width + 15) / 16 * 16; }
+/* A row of a channel and a row of all channels are odd numbers of cache lines (a BLOCK of floats is one):
+ * what a result needs of 13 rows and four channels then falls in different sets of the cache. */
+static int pitch_of(int width) { return ((width + 2 * REACH + BLOCK - 1) / BLOCK | 1) * BLOCK; }
+static size_t step_of(int width, int channels)
+{
+    return ((size_t)channels * pitch_of(width) / BLOCK | 1) * BLOCK;
+}
+static int blocks_of(int width) { return (width + BLOCK - 1) / BLOCK; }
 static size_t round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 static size_t guide_bytes(int w, int h) { return round_up((size_t)3 * h * pitch_of(w)); }
-static size_t weight_bytes(int w, int h) { return (size_t)h * NEIGHBOURS * stride_of(w) * sizeof(float); }
-static size_t iterate_bytes(int w, int h, int n) { return (size_t)h * n * pitch_of(w) * sizeof(float); }
+static size_t weight_bytes(int w, int h)
+{
+    return (size_t)h * blocks_of(w) * BLOCK * NEIGHBOURS * sizeof(float);
+}
+static size_t iterate_bytes(int w, int h, int n) { return (size_t)h * step_of(w, n) * sizeof(float); }
 
 size_t t2d_pamr_bytes(int width, int height, int channels)
 {
@@ -46,7 +57,8 @@ void t2d_pamr_place(t2d_pamr *p, void *memory)
 {
     char *at = memory;
     p->pitch = pitch_of(p->width);
-    p->stride = stride_of(p->width);
+    p->step = step_of(p->width, p->channels);
+    p->blocks = blocks_of(p->width);
     p->weights = (float *)(void *)at;
     at += weight_bytes(p->width, p->height);
     for (int i = 0; i < 2; i++) {
@@ -56,72 +68,83 @@ void t2d_pamr_place(t2d_pamr *p, void *memory)
     p->guide = (uint8_t *)at;
 }
 
+float *t2d_pamr_row(const t2d_pamr *p, int y, int channel)
+{
+    return p->iterate[0] + (size_t)y * p->step + (size_t)channel * p->pitch;
+}
+
 /* ---- weights ---- */
 
 /* 1 / (3 (1e-8 + 0.1 sigma)): sigma over the centre, six times, and its neighbours, divided by 53 as
  * torch.std does.  The sums are of integers, and exact. */
 T2D_CLONES static void inverse_spread(float *restrict inverse, const uint8_t *restrict centre,
-                                      const uint8_t *const *restrict near, int count)
+                                      const uint8_t *const *restrict near)
 {
     enum { SAMPLES = NEIGHBOURS + 6 };
-    int32_t sum[SEGMENT], squares[SEGMENT];
-    for (int i = 0; i < count; i++) {
+    int32_t sum[BLOCK], squares[BLOCK];
+    for (int i = 0; i < BLOCK; i++) {
         sum[i] = 6 * centre[i];
         squares[i] = 6 * centre[i] * centre[i];
     }
     for (int k = 0; k < NEIGHBOURS; k++)
-        for (int i = 0; i < count; i++) {
+        for (int i = 0; i < BLOCK; i++) {
             int32_t v = near[k][i];
             sum[i] += v;
             squares[i] += v * v;
         }
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < BLOCK; i++) {
         float variance = (float)(SAMPLES * squares[i] - sum[i] * sum[i]) / (float)(SAMPLES * (SAMPLES - 1));
         inverse[i] = 1.0f / (3.0f * (1e-8f + 0.1f * sqrtf(variance)));
     }
 }
 
-T2D_CLONES static void add_difference(float *restrict a, const uint8_t *restrict centre,
-                                      const uint8_t *restrict near, const float *restrict inverse, int count)
+T2D_CLONES static void subtract_differences(float (*restrict w)[BLOCK], const uint8_t *restrict centre,
+                                            const uint8_t *const *restrict near,
+                                            const float *restrict inverse)
 {
-    for (int i = 0; i < count; i++) {
-        int32_t d = (int32_t)near[i] - centre[i];
-        a[i] = fmaf(-(float)(d < 0 ? -d : d), inverse[i], a[i]);
-    }
+    for (int k = 0; k < NEIGHBOURS; k++)
+        for (int i = 0; i < BLOCK; i++) {
+            int32_t d = (int32_t)near[k][i] - centre[i];
+            w[k][i] = fmaf(-(float)(d < 0 ? -d : d), inverse[i], w[k][i]);
+        }
 }
 
-/* Softmax over the neighbours: w [48, stride]. */
-T2D_CLONES static void normalise(float *restrict w, int stride, int count)
+/* Softmax over the neighbours. */
+T2D_CLONES static void normalise(float (*restrict w)[BLOCK])
 {
-    float top[SEGMENT], sum[SEGMENT];
-    for (int i = 0; i < count; i++) top[i] = w[i], sum[i] = 0;
+    float top[BLOCK], sum[BLOCK] = {0};
+    for (int i = 0; i < BLOCK; i++) top[i] = w[0][i];
     for (int k = 1; k < NEIGHBOURS; k++)
-        for (int i = 0; i < count; i++) top[i] = w[k * stride + i] > top[i] ? w[k * stride + i] : top[i];
+        for (int i = 0; i < BLOCK; i++) top[i] = w[k][i] > top[i] ? w[k][i] : top[i];
     for (int k = 0; k < NEIGHBOURS; k++)
-        for (int i = 0; i < count; i++) {
-            float e = t2d_sleef_exp(w[k * stride + i] - top[i]);
-            w[k * stride + i] = e;
+        for (int i = 0; i < BLOCK; i++) {
+            float e = t2d_sleef_exp(w[k][i] - top[i]);
+            w[k][i] = e;
             sum[i] += e;
         }
     for (int k = 0; k < NEIGHBOURS; k++)
-        for (int i = 0; i < count; i++) w[k * stride + i] /= sum[i];
+        for (int i = 0; i < BLOCK; i++) w[k][i] /= sum[i];
 }
 
-static void weight_segment(const t2d_pamr *p, const offset *o, int y, int x)
+static float *weight_block(const t2d_pamr *p, int y, int block)
 {
-    const int count = p->stride - x < SEGMENT ? p->stride - x : SEGMENT;
-    float *w = p->weights + (size_t)y * NEIGHBOURS * p->stride + x, inverse[SEGMENT];
-    for (int k = 0; k < NEIGHBOURS; k++) memset(w + (size_t)k * p->stride, 0, (size_t)count * sizeof *w);
+    return p->weights + ((size_t)y * p->blocks + block) * NEIGHBOURS * BLOCK;
+}
+
+static void compute_block(const t2d_pamr *p, const offset *o, int y, int block)
+{
+    float(*w)[BLOCK] = (float(*)[BLOCK])(void *)weight_block(p, y, block), inverse[BLOCK];
+    memset(w, 0, NEIGHBOURS * sizeof *w);
     for (int c = 0; c < 3; c++) {
-        const uint8_t *plane = p->guide + (size_t)c * p->height * p->pitch + REACH + x, *near[NEIGHBOURS];
+        const uint8_t *plane = p->guide + (size_t)c * p->height * p->pitch + REACH + block * BLOCK,
+                      *near[NEIGHBOURS];
         const uint8_t *centre = plane + (size_t)y * p->pitch;
         for (int k = 0; k < NEIGHBOURS; k++)
             near[k] = plane + (size_t)clamp(y + o[k].y, p->height) * p->pitch + o[k].x;
-        inverse_spread(inverse, centre, near, count);
-        for (int k = 0; k < NEIGHBOURS; k++)
-            add_difference(w + (size_t)k * p->stride, centre, near[k], inverse, count);
+        inverse_spread(inverse, centre, near);
+        subtract_differences(w, centre, near, inverse);
     }
-    normalise(w, p->stride, count);
+    normalise(w);
 }
 
 static void guide_row(const t2d_pamr *p, const uint8_t *pixels, int picture_width, int y)
@@ -141,7 +164,7 @@ void t2d_pamr_weights(const t2d_pamr *p, const uint8_t *pixels, int picture_widt
     for (int y = 0; y < p->height; y++) guide_row(p, pixels, picture_width, y);
 #pragma omp for schedule(static)
     for (int y = 0; y < p->height; y++)
-        for (int x = 0; x < p->stride; x += SEGMENT) weight_segment(p, o, y, x);
+        for (int b = 0; b < p->blocks; b++) compute_block(p, o, y, b);
 }
 
 /* ---- iterations ---- */
@@ -152,50 +175,53 @@ typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias
 #define LOAD(p) (*(const lanes *)(const void *)(p))
 #define STORE(p, v) (*(lanes *)(void *)(p) = (v))
 
-/* dst[c][x] = sum_k weights[k][x] * near[k][c][x], channels `pitch` apart; x in steps of two vectors. */
-T2D_CLONES static void gather_neighbours(float *restrict dst, const float *const *restrict near,
-                                         const float *restrict weights, int from, int to, int channels,
-                                         int pitch, int stride)
+/* One block of pixels: dst[c] = sum_k weights[k] * near[k][c], channels `pitch` apart, a group of them at a
+ * time. */
+T2D_CLONES static void gather_block(float *restrict dst, const float *const *restrict near,
+                                    const float *restrict weights, int x, int channels, int pitch)
 {
     for (int c = 0; c < channels; c += GROUP) {
-        const size_t p1 = (size_t)c * pitch, p2 = p1 + pitch, p3 = p2 + pitch, p4 = p3 + pitch;
-        for (int x = from; x < to; x += 2 * LANES) {
-            lanes a1 = {0}, a2 = a1, a3 = a1, a4 = a1, b1 = a1, b2 = a1, b3 = a1, b4 = a1;
-            for (int k = 0; k < NEIGHBOURS; k++) {
-                const float *w = weights + (size_t)k * stride + x, *m = near[k] + x;
-                const lanes wa = LOAD(w), wb = LOAD(w + LANES);
-                a1 += wa * LOAD(m + p1), b1 += wb * LOAD(m + p1 + LANES);
-                a2 += wa * LOAD(m + p2), b2 += wb * LOAD(m + p2 + LANES);
-                a3 += wa * LOAD(m + p3), b3 += wb * LOAD(m + p3 + LANES);
-                a4 += wa * LOAD(m + p4), b4 += wb * LOAD(m + p4 + LANES);
-            }
-            STORE(dst + p1 + x, a1), STORE(dst + p1 + x + LANES, b1);
-            STORE(dst + p2 + x, a2), STORE(dst + p2 + x + LANES, b2);
-            STORE(dst + p3 + x, a3), STORE(dst + p3 + x + LANES, b3);
-            STORE(dst + p4 + x, a4), STORE(dst + p4 + x + LANES, b4);
+        const size_t p1 = (size_t)c * pitch + x, p2 = p1 + pitch, p3 = p2 + pitch, p4 = p3 + pitch;
+        lanes a1 = {0}, a2 = a1, a3 = a1, a4 = a1, b1 = a1, b2 = a1, b3 = a1, b4 = a1;
+        for (int k = 0; k < NEIGHBOURS; k++) {
+            const float *w = weights + k * BLOCK, *m = near[k];
+            const lanes wa = LOAD(w), wb = LOAD(w + LANES);
+            a1 += wa * LOAD(m + p1), b1 += wb * LOAD(m + p1 + LANES);
+            a2 += wa * LOAD(m + p2), b2 += wb * LOAD(m + p2 + LANES);
+            a3 += wa * LOAD(m + p3), b3 += wb * LOAD(m + p3 + LANES);
+            a4 += wa * LOAD(m + p4), b4 += wb * LOAD(m + p4 + LANES);
         }
+        STORE(dst + p1, a1), STORE(dst + p1 + LANES, b1);
+        STORE(dst + p2, a2), STORE(dst + p2 + LANES, b2);
+        STORE(dst + p3, a3), STORE(dst + p3 + LANES, b3);
+        STORE(dst + p4, a4), STORE(dst + p4 + LANES, b4);
     }
 }
 
-void t2d_pamr_pad(const t2d_pamr *p, float *row)
+void t2d_pamr_pad(const t2d_pamr *p, float *row, bool left, bool right)
 {
     const int end = REACH + p->width;
-    for (int x = 0; x < REACH; x++) row[x] = row[REACH];
-    for (int x = end; x < p->pitch; x++) row[x] = row[end - 1];
+    for (int x = 0; left && x < REACH; x++) row[x] = row[REACH];
+    for (int x = end; right && x < p->pitch; x++) row[x] = row[end - 1];
 }
 
-static void iterate_row(const t2d_pamr *p, const offset *o, int from, int y, int left, int right,
-                        int channels)
+/* TILE blocks of BAND rows: what they need of the rows around them stays in the second cache. */
+static void iterate_tile(const t2d_pamr *p, const offset *o, int from, t2d_rect blocks, int channels)
 {
-    const size_t step = (size_t)p->channels * p->pitch;
-    const float *near[NEIGHBOURS];
-    float *dst = p->iterate[1 - from] + y * step;
-    for (int k = 0; k < NEIGHBOURS; k++)
-        near[k] = p->iterate[from] + clamp(y + o[k].y, p->height) * step + REACH + o[k].x;
-    gather_neighbours(dst + REACH, near, p->weights + (size_t)y * NEIGHBOURS * p->stride, left, right,
-                      channels, p->pitch, p->stride);
-    for (int c = 0; c < channels; c++) t2d_pamr_pad(p, dst + (size_t)c * p->pitch);
+    const int last = blocks.x + blocks.w;
+    for (int y = blocks.y; y < blocks.y + blocks.h; y++) {
+        const float *near[NEIGHBOURS];
+        float *dst = p->iterate[1 - from] + (size_t)y * p->step;
+        for (int k = 0; k < NEIGHBOURS; k++)
+            near[k] = p->iterate[from] + (size_t)clamp(y + o[k].y, p->height) * p->step + REACH + o[k].x;
+        for (int b = blocks.x; b < last; b++)
+            gather_block(dst + REACH, near, weight_block(p, y, b), b * BLOCK, channels, p->pitch);
+        for (int c = 0; c < channels && (blocks.x == 0 || last == p->blocks); c++)
+            t2d_pamr_pad(p, dst + (size_t)c * p->pitch, blocks.x == 0, last == p->blocks);
+    }
 }
+
+static int smaller(int a, int b) { return a < b ? a : b; }
 
 /* What a cut makes wrong moves inwards by REACH each time: it is not computed any more. */
 void t2d_pamr_iterate(const t2d_pamr *p, int channels)
@@ -205,8 +231,14 @@ void t2d_pamr_iterate(const t2d_pamr *p, int channels)
     for (int i = 0; i < T2D_PAMR_ITERATIONS; i++) {
         const int lost = (i + 1) * REACH;
         const int top = p->cut_top ? lost : 0, bottom = p->height - (p->cut_bottom ? lost : 0);
-        const int left = p->cut_left ? lost / 16 * 16 : 0, right = p->width - (p->cut_right ? lost : 0);
+        const int left = p->cut_left ? lost / BLOCK : 0;
+        const int right = p->cut_right ? blocks_of(p->width - lost) : p->blocks;
+        const int bands = (bottom - top + BAND - 1) / BAND, tiles = (right - left + TILE - 1) / TILE;
 #pragma omp for schedule(static)
-        for (int y = top; y < bottom; y++) iterate_row(p, o, i & 1, y, left, right, channels);
+        for (int t = 0; t < tiles * bands; t++) {
+            const int x = left + t / bands * TILE, y = top + t % bands * BAND;
+            iterate_tile(p, o, i & 1, (t2d_rect){x, y, smaller(TILE, right - x), smaller(BAND, bottom - y)},
+                         channels);
+        }
     }
 }

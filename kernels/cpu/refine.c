@@ -7,7 +7,7 @@
 #include "cpu/pamr.h"
 
 enum {
-    CLASSES = 32,    /* at a time: enough to make the weights' traffic small */
+    CLASSES = 16,    /* at a time: few enough for the second cache, enough to share the weights' traffic */
     CUT_CLASSES = 8, /* when regions are cut */
     CUT_LEAST = 64,  /* side of a cut region without its halo, however little memory */
     HALO = T2D_PAMR_REACH * T2D_PAMR_ITERATIONS,
@@ -63,8 +63,8 @@ static void fill_row(const region *g, int held[2], int y, int first, int classes
                       classes, g->outer.w);
         held[need[i] & 1] = need[i];
     }
-    float *to = g->pamr.iterate[0] + (size_t)y * g->pamr.channels * g->pamr.pitch;
-    for (int c = 0; c < round_group(classes); c++, to += g->pamr.pitch) {
+    for (int c = 0; c < round_group(classes); c++) {
+        float *to = t2d_pamr_row(&g->pamr, y, c);
         if (c >= classes) {
             memset(to, 0, (size_t)g->pamr.pitch * sizeof *to);
             continue;
@@ -72,7 +72,7 @@ static void fill_row(const region *g, int held[2], int y, int first, int classes
         t2d_blend_rows(to + T2D_PAMR_REACH, rows + (need[0] & 1) * step + (size_t)c * g->outer.w,
                        rows + (need[1] & 1) * step + (size_t)c * g->outer.w, axis->w0[local], axis->w1[local],
                        (size_t)g->outer.w);
-        t2d_pamr_pad(&g->pamr, to);
+        t2d_pamr_pad(&g->pamr, to, true, true);
     }
 }
 
@@ -97,10 +97,9 @@ static void store_row(const region *g, int y, int first, int classes)
 {
     const t2d_readout *job = g->plan->job;
     const t2d_rect in = g->inner;
-    const float *row = g->pamr.iterate[0] +
-                       (size_t)(y + in.y - g->outer.y) * g->pamr.channels * g->pamr.pitch + T2D_PAMR_REACH +
-                       (in.x - g->outer.x);
-    for (int c = first; c < first + classes; c++, row += g->pamr.pitch) {
+    for (int c = first; c < first + classes; c++) {
+        const float *row =
+            t2d_pamr_row(&g->pamr, y + in.y - g->outer.y, c - first) + T2D_PAMR_REACH + (in.x - g->outer.x);
         if (g->best)
             keep_best(g->best + (size_t)y * in.w, job->labels + (size_t)(in.y + y) * job->width + in.x, row,
                       c + job->with_background, in.w);
