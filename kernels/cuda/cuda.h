@@ -31,6 +31,13 @@ int t2d_cuda_epilogue(void *y, const void *x, t2d_dtype type, const float *bias,
 /* y [rows, hidden] = silu(x[:, :hidden]) * x[:, hidden:]; `type`.  hidden % 8 == 0. */
 int t2d_cuda_swiglu(void *y, const void *x, t2d_dtype type, int rows, int hidden, void *stream);
 
+/* ---- attention.cu ---- */
+
+/* mix [sequences, tokens, heads * 64] = softmax(q k^T / 8) v, qkv [sequences, tokens, 3 * heads * 64]; both
+ * `type`. */
+int t2d_cuda_attention(void *mix, const void *qkv, t2d_dtype type, int sequences, int tokens, int heads,
+                       bool causal, void *stream);
+
 /* ---- similarity.cu ---- */
 
 /* scores [rows, classes] = unit [rows, dim] . text [classes, dim], then sigmoid when asked; fp32. */

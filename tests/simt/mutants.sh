@@ -25,6 +25,7 @@ noticed() {
     ! timeout 100 "$work/test" --fail-fast >"$work/log" 2>&1
 }
 
+baseline= # of the suites seen so far: a failing suite would "catch" everything
 while IFS='|' read -r fam name file suite expression; do
     [ "$fam" = "$family" ] || continue
     [ -n "$only" ] && [ "$name" != "$only" ] && continue
@@ -32,6 +33,10 @@ while IFS='|' read -r fam name file suite expression; do
     source=$here/$file
     [ -f "$source" ] || source=$kernels/$file
     stem=$(basename "$file" .cu)
+    if [ "$suite" != "$baseline" ]; then
+        "./test_cuda_${suite}_race" >"$work/log" 2>&1 || { echo "suite $suite fails without a mutant"; exit 1; }
+        baseline=$suite
+    fi
     sed -E "$expression" "$source" >"$work/$stem.cu"
     if cmp -s "$source" "$work/$stem.cu"; then
         echo "$family/$name: the expression changes nothing"
