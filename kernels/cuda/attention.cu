@@ -1,17 +1,22 @@
-/* attention.cu — mix[s,i,h,:] = sum_j softmax_j(q[s,i,h,:] . k[s,j,h,:] / 8) v[s,j,h,:], j <= i when causal
+/* attention.cu — mix[s,i,h,:] = sum_j softmax_j(q[s,i,h,:] . k[s,j,h,:] / 8) v[s,j,h,:]; causal: j <= i
  * shapes   qkv [sequences, tokens, 3 * heads * 64] as [q | k | v], head-major inside each; mix [sequences,
- * tokens, heads * 64]; f16, bf16 or f32; any number of tokens mapping  one block per 64 queries of one head;
- * f16, bf16: 4 warps of 16 queries, keys in tiles of 64, mma.sync m16n8k16; f32: 256 threads of 4 x 4 scores
+ *          tokens, heads * 64]; f16, bf16 or f32; any number of tokens
+ * mapping  one block per 64 queries of one head; f16, bf16: 4 warps of 16 queries, keys in tiles of 64,
+ *          mma.sync m16n8k16; f32: 256 threads of 4 x 4 scores
  * memory   scores never leave the block.  f16, bf16: q, two k and two v tiles in shared memory (40 KiB),
- * filled by cp.async one tile ahead, 16-byte chunks permuted by row so that ldmatrix has no bank conflicts.
- * f32: q, k, v, p tiles (68 KiB), rows of 68 floats numbers  f32 scores, online softmax and sums; p is
- * rounded to the type for the second product.  A row's bits depend on its own sequence alone tail     1029 =
- * 16 * 64 + 5: in the last tile of keys (and on the diagonal when causal) only the groups of 16 that hold a
- * key are multiplied, and warps without a query only help loading: 3.5 % more products than needed, where
- * whole tiles of 128 would make 25 %.  That is why a block has 64 queries and not 128 launch   (ceil(tokens /
- * 64), heads, sequences) blocks of 128 (f32: 256) ceiling  tensor cores: 4 * tokens^2 * 64 flops per head;
- * with 16 queries per warp shared memory reads (32 KiB per warp and tile pair) are as long as the products on
- * sm_80 oracle   cpu/attention.c, tests/simt/test_cuda_attention.c */
+ *          filled by cp.async one tile ahead, 16-byte chunks permuted by row so that ldmatrix has no bank
+ *          conflicts.  f32: q, k, v, p tiles (68 KiB), rows of 68 floats
+ * numbers  f32 scores, online softmax and sums; p is rounded to the type for the second product.  A row's
+ *          bits depend on its own sequence alone
+ * tail     1029 = 16 * 64 + 5: in the last tile of keys (and on the diagonal when causal) only the groups of
+ *          16 that hold a key are multiplied, and warps without a query only help loading: 2 % more products
+ *          than needed, where whole tiles of 128 would make 25 %.  So a block has 64 queries and not 128
+ * launch   (ceil(tokens / 64), heads, sequences) blocks of 128 (f32: 256)
+ * ptxas    f16, bf16: 144 registers (sm_80), 132 (sm_90a), 40960 bytes shared; f32: 95 registers, 69632
+ *          bytes; no spills
+ * ceiling  tensor cores: 4 * tokens^2 * 64 flops per head; a warp reads 16 KiB of shared memory for the 64
+ *          products of a tile, which on sm_80 takes as long as they do.  Not measured
+ * oracle   cpu/attention.c, tests/simt/test_cuda_attention.c */
 #include "gpu.cuh"
 
 enum { DIM = T2D_HEAD, BLOCK_M = 64, BLOCK_N = 64 };

@@ -38,6 +38,43 @@ int t2d_cuda_swiglu(void *y, const void *x, t2d_dtype type, int rows, int hidden
 int t2d_cuda_attention(void *mix, const void *qkv, t2d_dtype type, int sequences, int tokens, int heads,
                        bool causal, void *stream);
 
+/* ---- heads.cu ---- */
+
+/* logits [sequences, heads, patches] = (q_CLS / 8) . k_patch; patches are the tokens after `skip`. */
+int t2d_cuda_cls_logits(float *logits, const void *qkv, t2d_dtype type, int sequences, int tokens, int skip,
+                        int heads, void *stream);
+/* pooled [sequences, heads, dim] = 1/P sum_p softmax_p(logits)[p] features[skip + p]; features [sequences,
+ * tokens, dim].  heads <= 32. */
+int t2d_cuda_head_pool(float *pooled, const float *logits, const float *features, int sequences, int tokens,
+                       int skip, int heads, int dim, void *stream);
+/* The same without the softmax: logits are signed weights. */
+int t2d_cuda_head_views(float *views, const float *logits, const float *features, int sequences, int tokens,
+                        int skip, int heads, int dim, void *stream);
+
+/* ---- tokens.cu ---- */
+
+/* rows [count * patches, ld] of the patch projection's product: windows of in->pixels (device) brought to
+ * size, normalised, cut.  Columns from 3 * patch * patch on are zero.  windows: the device's copy of
+ * in->windows. */
+int t2d_cuda_patches(void *rows, t2d_dtype type, int ld, const t2d_embed *in, const t2d_rect *windows,
+                     void *stream);
+/* x [count, 1 + registers + patches, dim] = CLS, registers, positions: what the projection is added to. */
+int t2d_cuda_token_base(float *x, const t2d_embed *in, void *stream);
+/* x [sequences, tokens, dim] = table[ids] + position; ids: device. */
+int t2d_cuda_embed_text(float *x, const int32_t *ids, const float *table, const float *position,
+                        int sequences, int tokens, int dim, void *stream);
+/* y [rows, dim] = x[index[r], :]; index: device.  dim % 4 == 0, as above. */
+int t2d_cuda_gather_rows(float *y, const float *x, const int32_t *index, int rows, int dim, void *stream);
+
+/* ---- clean.cu ---- */
+
+/* Background cleaning of scores [sequences, patches, classes], in place; `workspace` has the bytes asked for,
+ * aligned to 16.  heads <= 32. */
+size_t t2d_cuda_clean_bytes(int sequences, int heads, int dim, int classes);
+int t2d_cuda_clean(float *scores, const float *logits, const float *features, const float *text,
+                   int sequences, int tokens, int skip, int heads, int dim, int classes, float lambda,
+                   void *workspace, void *stream);
+
 /* ---- similarity.cu ---- */
 
 /* scores [rows, classes] = unit [rows, dim] . text [classes, dim], then sigmoid when asked; fp32. */
