@@ -12,8 +12,8 @@
  *          16 that hold a key are multiplied, and warps without a query only help loading: 2 % more products
  *          than needed, where whole tiles of 128 would make 25 %.  So a block has 64 queries and not 128
  * launch   (ceil(tokens / 64), heads, sequences) blocks of 128 (f32: 256)
- * ptxas    f16, bf16: 144 registers (sm_80), 132 (sm_90a), 40960 bytes shared; f32: 95 registers, 69632
- *          bytes; no spills
+ * ptxas    f16, bf16: 155 registers (sm_80), 156 (sm_90a), 168 (sm_100, 120), 40960 bytes shared: 3 blocks
+ *          per SM asked for, without which sm_100 spills; f32: 95 registers, 69632 bytes
  * ceiling  tensor cores: 4 * tokens^2 * 64 flops per head; a warp reads 16 KiB of shared memory for the 64
  *          products of a tile, which on sm_80 takes as long as they do.  Not measured
  * oracle   cpu/attention.c, tests/simt/test_cuda_attention.c */
@@ -156,9 +156,9 @@ static __device__ __forceinline__ void finish(State &st, T *tile, T *mix, int st
 }
 
 template <typename T, bool CAUSAL>
-static __global__ __launch_bounds__(THREADS) void attention_kernel(T *__restrict__ mix,
-                                                                   const T *__restrict__ qkv, int tokens,
-                                                                   int heads)
+static __global__ __launch_bounds__(THREADS, 3) void attention_kernel(T *__restrict__ mix,
+                                                                      const T *__restrict__ qkv, int tokens,
+                                                                      int heads)
 {
     Tiles<T> &s = *dynamic_smem<Tiles<T>>();
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, first = blockIdx.x * BLOCK_M;

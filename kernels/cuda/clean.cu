@@ -10,7 +10,7 @@
  * numbers  f32; the published divisor max(high, high - low)
  * launch   (classes, sequences) blocks of 128, (ceil(classes / 8), sequences) of 256, (ceil(patches *
  *          classes / 256), sequences) of 256
- * ptxas    weights 40 registers, 128 bytes static shared; extremes 48, 1024 bytes; spread 32, 128 bytes; no
+ * ptxas    weights 40 registers, 128 bytes static shared; extremes 48, 1024 bytes; spread 40, 128 bytes; no
  *          spills
  * ceiling  memory: scores twice in, once out; small beside the vision tower. Not measured
  * oracle   cpu/clean.c, tests/simt/test_cuda_clean.c */

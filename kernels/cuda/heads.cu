@@ -10,7 +10,7 @@
  * memory   logits: q in registers.  sums: 64 patches of features and of weights at a time in shared memory
  * numbers  f32; weights relative to the head's maximum; patches are added in their order
  * launch   (ceil(patches / 32), ceil(heads / 4), sequences) and (ceil(dim / 32), sequences) blocks of 256
- * ptxas    logits 38 registers; sums 64 (4 blocks per SM asked for), 16384 bytes static shared; no spills
+ * ptxas    logits 40 registers; sums 64 (4 blocks per SM asked for), 16384 bytes static shared; no spills
  * ceiling  memory: keys once; features once and, per block, the logits from L2. Not measured
  * oracle   cpu/attention.c, tests/simt/test_cuda_heads.c */
 #include "gpu.cuh"

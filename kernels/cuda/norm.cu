@@ -8,8 +8,9 @@
  * numbers  f32; layernorm in two passes: DINO has outlier tokens, E[x^2] - E[x]^2 would cancel.  GELU is the
  *          erf form (cuBLASLt's is tanh: wrong for DINOv2)
  * launch   ceil(rows / 8) blocks of 256; ceil(rows * out / 2048) blocks of 256
- * ptxas    layernorm 40 registers (dim <= 512), 55 (768), 62 (1024), 76 (1536), 93 (2048) on sm_90a;
- *          unit_rows 34, epilogue and swiglu at most 32; no shared memory, no spills
+ * ptxas    layernorm 48 registers (dim <= 512), 56 (768, 1024), 80 (1536), 96 (2048) at most on sm_80, 90a,
+ *          100, 120; without the blocks per SM asked for, sm_100 and 120 spill.  The others at most 40.  No
+ *          shared memory
  * ceiling  memory: layernorm 4 bytes in, 2 or 4 out per element; epilogue 2 + 2 bytes in a half type.  Not
  *          measured
  * oracle   cpu/norm.c, tests/simt/test_cuda_norm.c */
@@ -20,10 +21,9 @@ enum { WARPS = 8, THREADS = 32 * WARPS };
 /* ---- layer norm ---- */
 
 template <typename T, int VECS> /* VECS: groups of 8 per lane; dim <= 256 * VECS */
-static __global__
-__launch_bounds__(THREADS) void layernorm_kernel(T *__restrict__ y, const float *__restrict__ x,
-                                                 const float *__restrict__ w, const float *__restrict__ b,
-                                                 int rows, int dim, float eps)
+static __global__ __launch_bounds__(THREADS, VECS <= 3 ? 4 : 2) void layernorm_kernel(
+    T *__restrict__ y, const float *__restrict__ x, const float *__restrict__ w, const float *__restrict__ b,
+    int rows, int dim, float eps)
 {
     const int lane = threadIdx.x & 31, row = blockIdx.x * WARPS + (threadIdx.x >> 5);
     if (row >= rows) return; /* whole warps */

@@ -7,7 +7,7 @@
  * memory   a window becomes rows at once, there is no fp32 picture; pixels are read from L1 and L2
  * numbers  torch's bilinear, align_corners false, coordinates in f32; a window of the right size is copied
  * launch   ceil(elements / 1024) blocks of 256
- * ptxas    patches 40 registers (sm_80), 36 (sm_90a), the others at most 22; no shared memory, no spills
+ * ptxas    patches 40 registers, the others at most 26; no shared memory, no spills
  * ceiling  memory: 3 bytes in per pixel, 6 or 12 out; x once. Not measured
  * oracle   cpu/tokens.c, tests/simt/test_cuda_tokens.c */
 #include "gpu.cuh"

@@ -1,13 +1,15 @@
 #!/bin/sh
-# What ptxas makes of a kernel file, for an old and a new chip: registers and shared memory per kernel; spills, stack
+# What ptxas makes of a kernel file, for a chip of each family: registers and shared memory per kernel; spills, stack
 # and local memory are failures, and so is an object that needs libstdc++.
 #   ptxas.sh NVCC FILE FLAGS...
 nvcc=$1 file=$2
 shift 2
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-if ! "$nvcc" "$@" -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90a,code=sm_90a --threads=2 -Xptxas=-v \
-    -c "$file" -o "$work/kernel.o" >"$work/log" 2>&1; then
+for chip in 80 90a 100 120; do
+    set -- "$@" "-gencode=arch=compute_$chip,code=sm_$chip"
+done
+if ! "$nvcc" "$@" --threads=2 -Xptxas=-v -c "$file" -o "$work/kernel.o" >"$work/log" 2>&1; then
     cat "$work/log"
     exit 1
 fi
