@@ -1,4 +1,4 @@
-/* clean.h — text as code points: what clean.c, html.c, unicode.c and tokenizer.c share.
+/* clean.h — text as code points: what clean.c, html.c, unicode.c, words.c and tokenizer.c share.
  *
  * A step of the cleaning reads one list of runes and appends to another.  Running out of memory is remembered
  * in the list (`failed`), so that a step has no error path; who takes the result asks once. */
@@ -37,5 +37,11 @@ int32_t t2d_rune_from_cp1252(int32_t rune);
 void t2d_html_unescape(const t2d_runes *in, t2d_runes *out);
 /* ftfy's unescape_html: only those closed by ';', and some in capitals. */
 void t2d_html_unescape_closed(const t2d_runes *in, t2d_runes *out);
+
+/* The next word at or behind *text, which moves to its beginning: its length in bytes, 0 at the end of the
+ * text. */
+size_t t2d_word_next(const char **text);
+/* 0 when the word is the start token, 1 when it is the end token, else -1. */
+int t2d_word_special(const char *word, size_t bytes);
 
 #endif

@@ -194,71 +194,6 @@ void t2d_tokenizer_destroy(t2d_tokenizer *tokenizer)
 
 int t2d_tokenizer_vocabulary(const t2d_tokenizer *tokenizer) { return FIRST_MERGE + tokenizer->merges + 2; }
 
-/* ---- words ---- */
-
-static const char *const specials[] = {"<|startoftext|>", "<|endoftext|>"};
-static const char *const endings[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
-
-typedef enum kind { NO_WORD, LETTER, NUMBER, OTHER } kind;
-
-/* Spaces are in no word; nor is U+0345, which the published expression, ignoring case, takes for a letter
- * when it looks for others and for a mark when it looks for letters. */
-static kind kind_of(int32_t rune)
-{
-    enum { YPOGEGRAMMENI = 0x345 };
-    if (t2d_rune_is_space(rune) || rune == YPOGEGRAMMENI) return NO_WORD;
-    const utf8proc_category_t c = utf8proc_category(rune);
-    if (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO) return LETTER;
-    return c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO ? NUMBER : OTHER;
-}
-
-/* Reads the character at *p (valid UTF-8, not its end) and steps behind it. */
-static kind step(const char **p)
-{
-    int32_t rune;
-    *p += utf8proc_iterate((const uint8_t *)*p, -1, &rune);
-    return kind_of(rune);
-}
-
-/* Bytes of `text` that match, 0 when it does not begin so.  The text is in lower case; a long s, which has no
- * other, equals s when case is ignored. */
-static size_t match(const char *text, const char *literal)
-{
-    const char *p = text;
-    for (; *literal; literal++) {
-        if (*p == *literal)
-            p++;
-        else if (*literal == 's' && strncmp(p, "\u017f", 2) == 0)
-            p += 2;
-        else
-            return 0;
-    }
-    return (size_t)(p - text);
-}
-
-/* The next word at or behind *text, which moves to its beginning: its length, 0 at the end of the text.
- * <\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+ */
-static size_t next_word(const char **text)
-{
-    const char *p = *text;
-    kind first = NO_WORD;
-    while (*p && first == NO_WORD) {
-        *text = p;
-        first = step(&p);
-    }
-    if (first == NO_WORD) return 0;
-    for (size_t i = 0; i < sizeof specials / sizeof *specials; i++)
-        if (match(*text, specials[i])) return match(*text, specials[i]);
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (match(*text, endings[i])) return match(*text, endings[i]);
-    while (*p && first != NUMBER) {
-        const char *next = p;
-        if (step(&next) != first) break;
-        p = next;
-    }
-    return (size_t)(p - *text);
-}
-
 /* ---- encoding ---- */
 
 static int32_t rank_of(const t2d_tokenizer *t, int32_t left, int32_t right)
@@ -315,13 +250,13 @@ static void encode_clean(const t2d_tokenizer *t, const char *text, int32_t *scra
 {
     const int32_t start = FIRST_MERGE + t->merges;
     emit(out, start);
-    for (size_t bytes; (bytes = next_word(&text)) > 0; text += bytes) {
-        bool special = false;
-        for (int i = 0; i < 2 && !special; i++) {
-            special = bytes == strlen(specials[i]) && strncmp(text, specials[i], bytes) == 0;
-            if (special) emit(out, start + i);
+    for (size_t bytes; (bytes = t2d_word_next(&text)) > 0; text += bytes) {
+        const int special = t2d_word_special(text, bytes);
+        if (special >= 0) {
+            emit(out, start + special);
+            continue;
         }
-        const size_t n = special ? 0 : encode_word(t, text, bytes, scratch, scratch + room);
+        const size_t n = encode_word(t, text, bytes, scratch, scratch + room);
         for (size_t i = 0; i < n; i++) emit(out, scratch[i]);
     }
     emit(out, start + 1);
