@@ -67,7 +67,7 @@ void remark(const char *format, ...)
 void print_json(json_t *object)
 {
     char *line =
-        object ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) : NULL;
+        object ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(7)) : NULL;
     puts(line ? line : "{\"error\":\"out of memory\"}");
     fflush(stdout); /* a line at a time, for those who read along */
     free(line);

@@ -246,14 +246,20 @@ static bool new_scratch(loader *l)
     return l->status == T2D_OK;
 }
 
+/* A file of another version or dtype is a bad file here: "unsupported" is kept for what a device cannot do. */
+static t2d_status as_file_fault(t2d_status status, t2d_error *err)
+{
+    return status == T2D_E_UNSUPPORTED ? t2d_fail(err, T2D_E_FORMAT, "%s", err->message) : status;
+}
+
 t2d_status t2d_model_load(const char *path, t2d_backend *be, t2d_model *model, t2d_error *err)
 {
     *model = (t2d_model){0};
     t2d_st_file *file = NULL;
     t2d_status status = t2d_st_open(path, &file, err);
-    if (status != T2D_OK) return status;
+    if (status != T2D_OK) return as_file_fault(status, err);
     loader l = {.file = file, .be = be, .err = err};
-    l.status = t2d_config_read(file, &model->config, err);
+    l.status = as_file_fault(t2d_config_read(file, &model->config, err), err);
     if (l.status == T2D_OK) l.status = t2d_verify_metadata(file, err);
     if (l.status == T2D_OK && new_scratch(&l)) {
         load_vision_ends(&l, model);
