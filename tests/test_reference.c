@@ -238,8 +238,7 @@ Test(reference, slide_resized)
         cr_assert_eq(count, (size_t)w * (size_t)h * 3);
         must(t2d_resize_cv2_linear(c.image.pixels, c.image.width, c.image.height, got, w, h, 2, &err), &err);
         size_t different = 0;
-        for (size_t p = 0; p < count; p++)
-            different += got[p] != want[p];
+        for (size_t p = 0; p < count; p++) different += got[p] != want[p];
         cr_expect_eq(different, 0, "%s: %zu of %zu bytes differ", c.name, different, count);
         free(got);
         free(want);
@@ -268,35 +267,42 @@ Test(reference, masks)
     }
 }
 
+/* What every variant gives on one number of threads. */
+static void segment_all(const ref_case *c, int threads, uint16_t *labels[VARIANTS], float *scores[VARIANTS])
+{
+    bench b = open_bench(c, T2D_DTYPE_FP32, threads);
+    for (int v = 0; v < VARIANTS; v++) labels[v] = segment(&b, c, &variants[v], &scores[v]);
+    close_bench(&b);
+}
+
+static void expect_same_bits(const ref_case *c, int threads, uint16_t *first[], float *first_scores[])
+{
+    const size_t pixels = (size_t)c->image.width * (size_t)c->image.height;
+    uint16_t *labels[VARIANTS];
+    float *scores[VARIANTS];
+    segment_all(c, threads, labels, scores);
+    for (int v = 0; v < VARIANTS; v++) {
+        const size_t bytes = (size_t)(c->class_count + variants[v].with_background) * pixels * sizeof(float);
+        cr_expect(memcmp(first_scores[v], scores[v], bytes) == 0, "%s: %s change with %d threads", c->name,
+                  variants[v].masks, threads);
+        cr_expect(memcmp(first[v], labels[v], pixels * sizeof *first[v]) == 0,
+                  "%s: %s change with %d threads", c->name, variants[v].labels, threads);
+        free(labels[v]);
+        free(scores[v]);
+    }
+}
+
 Test(reference, same_bits_for_any_number_of_threads)
 {
     for (int i = 0; i < CASES; i++) {
         ref_case c = ref_open(cases[i]);
-        const size_t pixels = (size_t)c.image.width * (size_t)c.image.height;
+        uint16_t *labels[VARIANTS];
+        float *scores[VARIANTS];
+        segment_all(&c, 1, labels, scores);
+        for (int threads = 2; threads <= 3; threads++) expect_same_bits(&c, threads, labels, scores);
         for (int v = 0; v < VARIANTS; v++) {
-            float *first_scores = NULL;
-            uint16_t *first = NULL;
-            for (int threads = 1; threads <= 3; threads++) {
-                bench b = open_bench(&c, T2D_DTYPE_FP32, threads);
-                float *scores;
-                uint16_t *labels = segment(&b, &c, &variants[v], &scores);
-                if (first) {
-                    const size_t bytes =
-                        (size_t)(c.class_count + variants[v].with_background) * pixels * sizeof(float);
-                    cr_expect(memcmp(first_scores, scores, bytes) == 0,
-                              "%s: %s: scores change with %d threads", c.name, variants[v].masks, threads);
-                    cr_expect(memcmp(first, labels, pixels * sizeof *labels) == 0,
-                              "%s: %s change with %d threads", c.name, variants[v].labels, threads);
-                    free(scores);
-                    free(labels);
-                } else {
-                    first_scores = scores;
-                    first = labels;
-                }
-                close_bench(&b);
-            }
-            free(first_scores);
-            free(first);
+            free(labels[v]);
+            free(scores[v]);
         }
         ref_close(&c);
     }

@@ -1,9 +1,14 @@
 """test_refusals.py -- wrong arguments and damaged inputs: one sentence, the documented code, nothing left behind."""
 
 import os
+import struct
+import subprocess
 import unittest
+import zlib
 
-from command import MODEL, PICTURE, CommandTest, main
+from command import MODEL, PICTURE, T2D, CommandTest, main, need_tiny_model, read
+
+need_tiny_model()
 
 SEGMENT = ("segment", PICTURE, "-m", MODEL, "-c", "cat,dog", "--size", "56")
 
@@ -58,7 +63,7 @@ class Misuse(CommandTest):
         self.refuses(2, "two pictures are called 'a'", "segment", "x/a.png", "y/a.jpg", "-m", MODEL, "-c", "cat", "-o", "out")
 
     def test_a_result_over_its_own_picture(self):
-        self.write("a.ppm", open(PICTURE, "rb").read())
+        self.write("a.ppm", read(PICTURE))
         self.refuses(2, "would be replaced by its own result", "segment", "a.ppm", *SEGMENT[2:], "-o", "a.ppm")
 
 
@@ -92,11 +97,15 @@ class Pictures(CommandTest):
         self.refuses_picture("PNG", self.write("text.png", "hello"))
 
     def test_cut_short(self):
-        whole = open(PICTURE, "rb").read()
+        whole = read(PICTURE)
         self.refuses_picture("", self.write("short.ppm", whole[: len(whole) // 2]))
 
     def test_bomb(self):
-        self.refuses_picture("pixels", self.write("bomb.ppm", b"P6 100000 100000 255\n"))
+        def chunk(kind, data):
+            return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+        png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+        self.refuses_picture("pixels", self.write("bomb.png", png))
 
     def test_control_characters_in_a_name_do_not_reach_the_terminal(self):
         _, message = self.t2d("segment", "a\x1b[31mb.png", *SEGMENT[2:], code=3)
@@ -109,7 +118,7 @@ class Models(CommandTest):
         self.refuses(3, words, "verify", name)
 
     def damaged(self, change):
-        content = bytearray(open(MODEL, "rb").read())
+        content = bytearray(read(MODEL))
         return self.write("model.safetensors", bytes(change(content)))
 
     def test_missing(self):
@@ -180,8 +189,6 @@ class Outputs(CommandTest):
     @unittest.skipUnless(os.path.exists("/dev/full"), "no /dev/full here")
     def test_a_full_disk_under_standard_output(self):
         with open("/dev/full", "wb") as full:
-            import subprocess
-            from command import T2D
             done = subprocess.run([T2D, "info", MODEL], stdout=full, stderr=subprocess.PIPE, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"standard output", done.stderr)
