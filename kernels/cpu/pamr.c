@@ -11,7 +11,7 @@ enum {
     GROUP = T2D_PAMR_GROUP,
     LANES = 8,
     BLOCK = 2 * LANES, /* pixels whose weights lie together: [48][BLOCK] */
-    TILE = 4,          /* blocks, and */
+    TILE = 8,          /* blocks, and */
     BAND = 32,         /* rows, that are one piece of an iteration's work */
 };
 
@@ -104,8 +104,8 @@ T2D_CLONES static void subtract_differences(float (*restrict w)[BLOCK], const ui
 {
     for (int k = 0; k < NEIGHBOURS; k++)
         for (int i = 0; i < BLOCK; i++) {
-            int32_t d = (int32_t)near[k][i] - centre[i];
-            w[k][i] = fmaf(-(float)(d < 0 ? -d : d), inverse[i], w[k][i]);
+            float d = (float)((int32_t)near[k][i] - centre[i]);
+            w[k][i] = fmaf(-fabsf(d), inverse[i], w[k][i]);
         }
 }
 
@@ -175,17 +175,16 @@ typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias
 #define LOAD(p) (*(const lanes *)(const void *)(p))
 #define STORE(p, v) (*(lanes *)(void *)(p) = (v))
 
-/* One block of pixels: dst[c] = sum_k weights[k] * near[k][c], channels `pitch` apart, a group of them at a
- * time. */
-T2D_CLONES static void gather_block(float *restrict dst, const float *const *restrict near,
-                                    const float *restrict weights, int x, int channels, int pitch)
+/* `count` blocks of a group of channels, `pitch` apart: dst = sum_k weights[k] * near[k]. */
+T2D_CLONES static void gather_blocks(float *restrict dst, const float *const *restrict near,
+                                     const float *restrict weights, size_t at, int pitch, int count)
 {
-    for (int c = 0; c < channels; c += GROUP) {
-        const size_t p1 = (size_t)c * pitch + x, p2 = p1 + pitch, p3 = p2 + pitch, p4 = p3 + pitch;
+    for (int block = 0; block < count; block++, at += BLOCK) {
+        const size_t p1 = at, p2 = p1 + pitch, p3 = p2 + pitch, p4 = p3 + pitch;
         lanes a1 = {0}, a2 = a1, a3 = a1, a4 = a1, b1 = a1, b2 = a1, b3 = a1, b4 = a1;
-        for (int k = 0; k < NEIGHBOURS; k++) {
-            const float *w = weights + k * BLOCK, *m = near[k];
-            const lanes wa = LOAD(w), wb = LOAD(w + LANES);
+        for (int k = 0; k < NEIGHBOURS; k++, weights += BLOCK) {
+            const float *m = near[k];
+            const lanes wa = LOAD(weights), wb = LOAD(weights + LANES);
             a1 += wa * LOAD(m + p1), b1 += wb * LOAD(m + p1 + LANES);
             a2 += wa * LOAD(m + p2), b2 += wb * LOAD(m + p2 + LANES);
             a3 += wa * LOAD(m + p3), b3 += wb * LOAD(m + p3 + LANES);
@@ -214,8 +213,9 @@ static void iterate_tile(const t2d_pamr *p, const offset *o, int from, t2d_rect 
         float *dst = p->iterate[1 - from] + (size_t)y * p->step;
         for (int k = 0; k < NEIGHBOURS; k++)
             near[k] = p->iterate[from] + (size_t)clamp(y + o[k].y, p->height) * p->step + REACH + o[k].x;
-        for (int b = blocks.x; b < last; b++)
-            gather_block(dst + REACH, near, weight_block(p, y, b), b * BLOCK, channels, p->pitch);
+        for (int c = 0; c < channels; c += GROUP)
+            gather_blocks(dst + REACH, near, weight_block(p, y, blocks.x),
+                          (size_t)c * p->pitch + blocks.x * BLOCK, p->pitch, blocks.w);
         for (int c = 0; c < channels && (blocks.x == 0 || last == p->blocks); c++)
             t2d_pamr_pad(p, dst + (size_t)c * p->pitch, blocks.x == 0, last == p->blocks);
     }
