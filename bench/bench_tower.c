@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "backend.h"
-#include "cpu/onednn.h"
+#include "ceiling.h"
 
 enum { TOKENS = 1029, DIM = 768, HEADS = 12, HIDDEN = 3072, BLOCKS = 12 };
 enum { NORM, QKV, ATTENTION, OUT, UP, DOWN, OPERATIONS };
@@ -28,16 +28,10 @@ typedef struct tower {
     void *norm, *wide, *mix;
 } tower;
 
-static void give_up(const char *what)
-{
-    fprintf(stderr, "bench_tower: %s\n", what);
-    exit(1);
-}
-
 static float *random_floats(size_t count, float scale)
 {
     float *v = malloc(count * sizeof *v);
-    if (!v) give_up("out of memory");
+    if (!v) bench_give_up("out of memory");
     for (size_t i = 0; i < count; i++) v[i] = scale * ((float)rand() / (float)RAND_MAX - 0.5f);
     return v;
 }
@@ -48,7 +42,7 @@ static t2d_linear *random_linear(t2d_backend *be, int out, int in)
     t2d_linear *lin;
     float *w = random_floats((size_t)out * in, 0.05f), *b = random_floats((size_t)out, 0.1f);
     const t2d_linear_desc d = {.name = "random", .out = out, .in = in, .weight = w, .bias = b};
-    if (be->op->linear_create(be, &d, &lin, &err) != T2D_OK) give_up(err.message);
+    if (be->op->linear_create(be, &d, &lin, &err) != T2D_OK) bench_give_up(err.message);
     free(w);
     free(b);
     return lin;
@@ -57,7 +51,7 @@ static t2d_linear *random_linear(t2d_backend *be, int out, int in)
 static void *memory(t2d_backend *be, size_t bytes)
 {
     void *p = be->op->alloc(be, bytes);
-    if (!p) give_up("out of memory");
+    if (!p) bench_give_up("out of memory");
     memset(p, 0, bytes);
     return p;
 }
@@ -114,62 +108,6 @@ static void pass(t2d_backend *be, tower *t, double spent[OPERATIONS])
 #undef TIMED
 }
 
-/* ---- the ceiling ---- */
-
-typedef struct ceiling { /* y [SIDE, SIDE] = x w in oneDNN's favourite layout, by all threads */
-    dnnl_engine_t engine;
-    dnnl_stream_t stream;
-    dnnl_primitive_t product;
-    dnnl_memory_t memory[4];
-} ceiling;
-
-enum { SIDE = 2048 };
-
-static void ceiling_create(ceiling *c, t2d_dtype dtype)
-{
-    static const dnnl_query_t parts[] = {dnnl_query_src_md, dnnl_query_weights_md, dnnl_query_dst_md,
-                                         dnnl_query_scratchpad_md};
-    dnnl_primitive_desc_t pd;
-    bool good = dnnl_engine_create(&c->engine, dnnl_cpu, 0) == dnnl_success;
-    good = good && dnnl_stream_create(&c->stream, c->engine, dnnl_stream_default_flags) == dnnl_success;
-    good = good && t2d_product_describe(&pd, c->engine, SIDE, SIDE, SIDE,
-                                        dtype == T2D_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32, NULL) == dnnl_success;
-    good = good && dnnl_primitive_create(&c->product, pd) == dnnl_success;
-    for (int i = 0; i < 4 && good; i++) {
-        t2d_md md = {0};
-        void *data;
-        good = t2d_md_query(&md, pd, parts[i]) == dnnl_success;
-        good = good && dnnl_memory_create(&c->memory[i], T2D_MD(&md), c->engine, DNNL_MEMORY_ALLOCATE) ==
-                           dnnl_success;
-        const size_t bytes = dnnl_memory_desc_get_size(T2D_MD(&md));
-        good = good && dnnl_memory_get_data_handle(c->memory[i], &data) == dnnl_success;
-        if (good && data) memset(data, 0x3c, bytes); /* small numbers in both types */
-        t2d_md_release(&md);
-    }
-    if (!good) give_up("oneDNN has no product to compare with");
-    dnnl_primitive_desc_destroy(pd);
-}
-
-static double ceiling_seconds(const ceiling *c)
-{
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, c->memory[0]},
-                                    {DNNL_ARG_WEIGHTS, c->memory[1]},
-                                    {DNNL_ARG_DST, c->memory[2]},
-                                    {DNNL_ARG_SCRATCHPAD, c->memory[3]}};
-    const double start = t2d_clock();
-    dnnl_primitive_execute(c->product, c->stream, 4, args);
-    dnnl_stream_wait(c->stream);
-    return t2d_clock() - start;
-}
-
-static void ceiling_destroy(ceiling *c)
-{
-    for (int i = 0; i < 4; i++) dnnl_memory_destroy(c->memory[i]);
-    dnnl_primitive_destroy(c->product);
-    dnnl_stream_destroy(c->stream);
-    dnnl_engine_destroy(c->engine);
-}
-
 /* ---- the report ---- */
 
 static void report(const double spent[OPERATIONS], double top)
@@ -207,7 +145,7 @@ static void bench(t2d_dtype dtype, int threads, int passes)
         for (int i = 0; i < OPERATIONS && n > 0; i++)
             if (spent[i] < best[i]) best[i] = spent[i];
         for (int k = 0; k < 3; k++) {
-            const double rate = 2.0 * SIDE * SIDE * SIDE / ceiling_seconds(&c);
+            const double rate = ceiling_rate(&c);
             if (rate > top) top = rate;
         }
     }
