@@ -66,7 +66,7 @@ static float *run(t2d_backend *be, const void *qkv, shape s)
 Test(attention, against_double)
 {
     for (int d = 0; d < 2; d++) {
-        t2d_backend *be = open_any(DTYPES[d], 2);
+        t2d_backend *be = open_cpu(DTYPES[d], 2);
         for (int i = 0; i < SHAPE_COUNT; i++) {
             const shape s = SHAPES[i];
             float *qkv = random_qkv(s);
@@ -90,7 +90,7 @@ Test(attention, bits_do_not_depend_on_threads_or_repetition)
         const shape s = SHAPES[i];
         float *qkv = random_qkv(s), *first = NULL;
         for (int threads = 1; threads <= 4; threads++) {
-            t2d_backend *be = open_any(T2D_DTYPE_FP32, threads > 3 ? 2 : threads);
+            t2d_backend *be = open_cpu(T2D_DTYPE_FP32, threads > 3 ? 2 : threads);
             float *got = run(be, qkv, s);
             const size_t bytes = (size_t)s.sequences * s.tokens * s.heads * HEAD * sizeof *got;
             if (first) cr_assert(memcmp(first, got, bytes) == 0, "shape %d, %d threads", i, threads);
@@ -109,7 +109,7 @@ Test(attention, bits_do_not_depend_on_threads_or_repetition)
 Test(attention, bits_do_not_depend_on_the_batch)
 {
     const int tokens[] = {1, 5, 64, 77, 257, 1374};
-    t2d_backend *be = open_any(T2D_DTYPE_FP32, 2);
+    t2d_backend *be = open_cpu(T2D_DTYPE_FP32, 2);
     for (int i = 0; i < 6; i++) {
         const shape five = {5, tokens[i], 2, i % 2 == 1}, one = {1, tokens[i], 2, i % 2 == 1};
         const size_t out = (size_t)tokens[i] * 2 * HEAD;
@@ -131,7 +131,7 @@ Test(attention, a_causal_row_does_not_see_the_future)
 {
     const shape s = {1, 77, 2, true};
     const size_t row = (size_t)2 * HEAD;
-    t2d_backend *be = open_any(T2D_DTYPE_FP32, 2);
+    t2d_backend *be = open_cpu(T2D_DTYPE_FP32, 2);
     float *qkv = random_qkv(s), *before = run(be, qkv, s);
     for (size_t i = 41 * 3 * row; i < 77 * 3 * row; i++) qkv[i] = 1.0f - 5.0f * qkv[i];
     float *after = run(be, qkv, s);
@@ -149,7 +149,7 @@ Test(attention, cls_logits_against_double)
         int sequences, tokens, skip, heads;
     } cases[] = {{1, 6, 5, 2}, {2, 65, 1, 3}, {1, 1029, 5, 12}, {3, 17, 5, 6}};
     for (int d = 0; d < 2; d++) {
-        t2d_backend *be = open_any(DTYPES[d], 2);
+        t2d_backend *be = open_cpu(DTYPES[d], 2);
         for (int i = 0; i < 4; i++) {
             const int n = cases[i].sequences, tokens = cases[i].tokens, skip = cases[i].skip;
             const int heads = cases[i].heads, patches = tokens - skip, dim = heads * HEAD;
@@ -181,7 +181,7 @@ Test(attention, head_pool_against_double)
     const struct {
         int sequences, tokens, skip, heads, dim;
     } cases[] = {{1, 6, 5, 2, 128}, {2, 65, 1, 3, 192}, {1, 1029, 5, 3, 192}, {3, 17, 5, 6, 65}};
-    t2d_backend *be = open_any(T2D_DTYPE_FP32, 3);
+    t2d_backend *be = open_cpu(T2D_DTYPE_FP32, 3);
     for (int i = 0; i < 4; i++) {
         const int n = cases[i].sequences, tokens = cases[i].tokens, skip = cases[i].skip;
         const int heads = cases[i].heads, dim = cases[i].dim, patches = tokens - skip;

@@ -54,7 +54,7 @@ static void check_layernorm(t2d_backend *be, int rows, int dim, bool to_fp32)
 Test(norm, layernorm_against_double)
 {
     for (int d = 0; d < 2; d++) {
-        t2d_backend *be = open_any(DTYPES[d], 2);
+        t2d_backend *be = open_cpu(DTYPES[d], 2);
         for (size_t i = 0; i < sizeof DIMS / sizeof *DIMS; i++)
             for (size_t r = 0; r < sizeof ROWS / sizeof *ROWS; r++) {
                 check_layernorm(be, ROWS[r], DIMS[i], false);
@@ -72,7 +72,7 @@ Test(norm, layernorm_bits_do_not_depend_on_company)
           *b = random_floats(DIM, 1.0f, 7);
     float *all = malloc(sizeof(float) * TOKENS * DIM), *one = malloc(sizeof(float) * DIM);
     for (int threads = 1; threads <= 3; threads++) {
-        t2d_backend *be = open_any(T2D_DTYPE_FP32, threads);
+        t2d_backend *be = open_cpu(T2D_DTYPE_FP32, threads);
         be->op->layernorm(be, all, false, x, w, b, TOKENS, DIM, 1e-5f);
         for (int r = 0; r < TOKENS; r++) {
             be->op->layernorm(be, one, false, x + (size_t)r * DIM, w, b, 1, DIM, 1e-5f);
@@ -97,7 +97,7 @@ Test(norm, unit_rows_skips_and_keeps)
                  {3, 65, 1, 64, 100},
                  {1, 1029, 5, 1024, 384},
                  {7, 1, 0, 1, 1536}};
-    t2d_backend *be = open_any(T2D_DTYPE_FP32, 2);
+    t2d_backend *be = open_cpu(T2D_DTYPE_FP32, 2);
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         const int n = cases[c].sequences, tokens = cases[c].tokens, keep = cases[c].keep, dim = cases[c].dim;
         const size_t count = (size_t)n * keep * dim;
@@ -126,7 +126,7 @@ Test(norm, swiglu_against_double)
 {
     const int hiddens[] = {1, 7, 64, 341, 4096};
     for (int d = 0; d < 2; d++) {
-        t2d_backend *be = open_any(DTYPES[d], 2);
+        t2d_backend *be = open_cpu(DTYPES[d], 2);
         for (int c = 0; c < 5; c++) {
             enum { TOKENS = 65 };
             const int hidden = hiddens[c];

@@ -24,24 +24,23 @@ static double memory_gib(const char *key)
     return kib / (1 << 20);
 }
 
-/* One device in all compute types: a JSON object {"device", "description" | "problem", "dtypes": {..}}. */
+/* One device in all compute types: {"asked", "device" (where it works), "dtypes": {name: {"works", "how" or
+ * "why"}}}. */
 static json_t *try_device(const char *device)
 {
-    json_t *result = json_object(), *dtypes = json_object();
-    json_object_set_new(result, "asked", json_string(device));
+    json_t *result = json_pack("{s:s}", "asked", device), *dtypes = json_object();
     for (int d = T2D_DTYPE_FP32; d <= T2D_DTYPE_BF16; d++) {
         t2d_error err;
         t2d_backend *be;
+        json_t *answer;
         if (t2d_backend_open(device, (t2d_dtype)d, 0, &be, &err) == T2D_OK) {
             json_object_set_new(result, "device", json_string(be->device));
-            json_object_set_new(result, "description", json_string(be->description));
-            json_object_set_new(result, "threads", json_integer(be->threads));
-            json_object_set_new(dtypes, dtype_names[d], json_true());
+            answer = json_pack("{s:b, s:s}", "works", 1, "how", be->description);
             be->op->close(be);
         } else {
-            json_object_set_new(dtypes, dtype_names[d], json_string(err.message));
-            if (d == T2D_DTYPE_FP32) json_object_set_new(result, "problem", json_string(err.message));
+            answer = json_pack("{s:b, s:s}", "works", 0, "why", err.message);
         }
+        json_object_set_new(dtypes, dtype_names[d], answer);
     }
     json_object_set_new(result, "dtypes", dtypes);
     return result;
@@ -50,20 +49,22 @@ static json_t *try_device(const char *device)
 static void print_device(const json_t *device)
 {
     const char *asked = json_string_value(json_object_get(device, "asked"));
-    const json_t *problem = json_object_get(device, "problem");
-    if (problem) {
-        printf("%-8s no: %s\n", asked, json_string_value(problem));
+    const char *name = json_string_value(json_object_get(device, "device"));
+    const json_t *dtypes = json_object_get(device, "dtypes");
+    if (!name) {
+        const json_t *fp32 = json_object_get(dtypes, dtype_names[T2D_DTYPE_FP32]);
+        printf("%-8s no: %s\n", asked, json_string_value(json_object_get(fp32, "why")));
         return;
     }
     if (strcmp(asked, "auto") == 0) {
-        printf("%-8s chooses %s\n", asked, json_string_value(json_object_get(device, "device")));
+        printf("%-8s chooses %s\n", asked, name);
         return;
     }
-    printf("%-8s %s, %d threads\n", asked, json_string_value(json_object_get(device, "description")),
-           (int)json_integer_value(json_object_get(device, "threads")));
     for (int d = 0; d < 3; d++) {
-        const json_t *answer = json_object_get(json_object_get(device, "dtypes"), dtype_names[d]);
-        printf("         %s %s\n", dtype_names[d], json_is_true(answer) ? "yes" : json_string_value(answer));
+        const json_t *answer = json_object_get(dtypes, dtype_names[d]);
+        const bool works = json_is_true(json_object_get(answer, "works"));
+        printf("%-8s %s %s\n", d ? "" : name, dtype_names[d],
+               json_string_value(json_object_get(answer, works ? "how" : "why")));
     }
 }
 

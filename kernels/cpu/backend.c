@@ -149,7 +149,7 @@ static const char *instruction_set(void)
     return "portable code";
 }
 
-static bool has_bf16(void)
+bool t2d_cpu_has_bf16(void)
 {
     const unsigned want = (unsigned)dnnl_cpu_isa_avx512_core_bf16;
     return ((unsigned)dnnl_get_effective_cpu_isa() & want) == want;
@@ -164,20 +164,18 @@ t2d_status t2d_cpu_open(t2d_dtype dtype, int threads, t2d_backend **be, t2d_erro
         return t2d_fail(err, T2D_E_ARGUMENT, "threads: %d; want 1 to %d, or 0 for all", threads, MAX_THREADS);
     if (dtype != T2D_DTYPE_FP32 && dtype != T2D_DTYPE_BF16)
         return t2d_fail(err, T2D_E_UNSUPPORTED, "cpu: fp16 is not computed here; use fp32 or bf16");
-    if (dtype == T2D_DTYPE_BF16 && !has_bf16())
-        return t2d_fail(err, T2D_E_UNSUPPORTED,
-                        "cpu: %s has no bf16 instructions (AVX-512 BF16 or AMX wanted, oneDNN found %s); "
-                        "use fp32",
-                        chip, instruction_set());
     t2d_cpu *cpu = t2d_new(1, sizeof *cpu, "cpu backend", err);
     if (!cpu) return T2D_E_MEMORY;
     cpu->base.op = &OPS;
     cpu->base.dtype = dtype;
     cpu->base.threads = threads ? threads : usable_cpus();
     snprintf(cpu->base.device, sizeof cpu->base.device, "cpu");
-    snprintf(cpu->base.description, sizeof cpu->base.description, "%s, oneDNN %d.%d %s, %d thread%s", chip,
-             dnnl_version()->major, dnnl_version()->minor, instruction_set(), cpu->base.threads,
-             cpu->base.threads == 1 ? "" : "s");
+    snprintf(cpu->base.description, sizeof cpu->base.description, "%s, oneDNN %d.%d %s%s, %d thread%s", chip,
+             dnnl_version()->major, dnnl_version()->minor, instruction_set(),
+             dtype == T2D_DTYPE_BF16 && !t2d_cpu_has_bf16()
+                 ? " (no bf16 instructions: bf16 values, fp32 products)"
+                 : "",
+             cpu->base.threads, cpu->base.threads == 1 ? "" : "s");
     *be = &cpu->base;
     return T2D_OK;
 }

@@ -24,7 +24,7 @@ typedef struct t2d_cpu {
     } scratch[T2D_CPU_SCRATCH];
     bool out_of_memory;                    /* remembered; the next download or readout tells */
     char failure[256];                     /* likewise, what oneDNN said */
-    struct t2d_cpu_primitives *primitives; /* linear.c and attention.c: prepared products, by shape */
+    struct t2d_cpu_primitives *primitives; /* product.c: prepared products, by shape */
 } t2d_cpu;
 
 t2d_status t2d_cpu_open(t2d_dtype dtype, int threads, t2d_backend **be, t2d_error *err);
@@ -35,6 +35,10 @@ void *t2d_cpu_scratch(t2d_cpu *cpu, int slot, size_t bytes);
 
 /* Tells what was remembered, once, and forgets it; T2D_OK when nothing was. */
 t2d_status t2d_cpu_check(t2d_cpu *cpu, t2d_error *err);
+
+/* Whether the chip multiplies bf16.  Where it does not, bf16 linears round their weights and widen their
+ * rows: the same numbers but for the order of sums, in fp32's time. */
+bool t2d_cpu_has_bf16(void);
 
 /* Clones of a hot loop for the instruction sets worth having; the loader picks one. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(T2D_NO_CLONES)

@@ -7,8 +7,7 @@
 #include <omp.h>
 #include <stdlib.h>
 
-#include "cpu.h"
-#include "onednn.h"
+#include "product.h"
 #include "vmath.h"
 
 enum {
@@ -22,7 +21,8 @@ enum {
 struct t2d_linear {
     int out, in, panel, panels; /* panel: columns of each; the last may have fewer */
     bool fp32;
-    dnnl_data_type_t type; /* of x and of the packed weights */
+    bool half;             /* x is bf16; y too, but for ADD */
+    dnnl_data_type_t type; /* of the product; fp32 for a half linear where there are no bf16 instructions */
     t2d_md full, last;     /* layouts of panels */
     dnnl_engine_t engine;
     void *packed;
@@ -125,14 +125,15 @@ static dnnl_status_t pack(t2d_linear *lin, const float *w, int threads)
     return failed;
 }
 
-/* gamma W; NULL and *err when there is no room. */
-static float *scaled_weight(const t2d_linear_desc *d, t2d_error *err)
+/* gamma W, rounded to bf16 when asked; NULL and *err when there is no room. */
+static float *changed_weight(const t2d_linear_desc *d, bool rounded, t2d_error *err)
 {
     float *w = t2d_new((size_t)d->out * (size_t)d->in, sizeof *w, d->name, err);
     for (int r = 0; w && r < d->out; r++)
         for (int c = 0; c < d->in; c++) {
             const size_t at = (size_t)r * d->in + c;
-            w[at] = d->gamma[r] * d->weight[at];
+            w[at] = (d->gamma ? d->gamma[r] : 1.0f) * d->weight[at];
+            if (rounded) w[at] = t2d_from_bf16(t2d_to_bf16(w[at]));
         }
     return w;
 }
@@ -142,7 +143,7 @@ t2d_status t2d_cpu_linear_create(t2d_backend *be, const t2d_linear_desc *d, t2d_
 {
     assert(d->out > 0 && d->in > 0);
     t2d_status status = T2D_E_MEMORY;
-    float *scaled = NULL;
+    float *changed = NULL;
     *linear = NULL;
     t2d_linear *lin = t2d_new(1, sizeof *lin, d->name, err);
     if (!lin) return T2D_E_MEMORY;
@@ -153,7 +154,9 @@ t2d_status t2d_cpu_linear_create(t2d_backend *be, const t2d_linear_desc *d, t2d_
     if (lin->panels == 1) lin->panel = d->out;
     lin->panels = (d->out + lin->panel - 1) / lin->panel;
     lin->fp32 = d->fp32;
-    lin->type = be->dtype == T2D_DTYPE_BF16 && !d->fp32 ? dnnl_bf16 : dnnl_f32;
+    lin->half = be->dtype == T2D_DTYPE_BF16 && !d->fp32;
+    lin->type = lin->half && t2d_cpu_has_bf16() ? dnnl_bf16 : dnnl_f32;
+    const bool rounded = lin->half && lin->type == dnnl_f32;
 
     dnnl_status_t said = dnnl_engine_create(&lin->engine, dnnl_cpu, 0);
     if (said == dnnl_success) said = choose_layout(lin, lin->panel, &lin->full);
@@ -163,9 +166,9 @@ t2d_status t2d_cpu_linear_create(t2d_backend *be, const t2d_linear_desc *d, t2d_
     if (!(lin->packed = t2d_new((size_t)lin->panels, bytes, d->name, err))) goto done;
     if (!(lin->weights = t2d_new((size_t)lin->panels, sizeof(dnnl_memory_t), d->name, err))) goto done;
     if (!(lin->bias = t2d_new((size_t)d->out, sizeof(float), d->name, err))) goto done;
-    if (d->gamma && !(scaled = scaled_weight(d, err))) goto done;
+    if ((d->gamma || rounded) && !(changed = changed_weight(d, rounded, err))) goto done;
     for (int i = 0; d->bias && i < d->out; i++) lin->bias[i] = d->bias[i] * (d->gamma ? d->gamma[i] : 1.0f);
-    said = pack(lin, scaled ? scaled : d->weight, be->threads);
+    said = pack(lin, changed ? changed : d->weight, be->threads);
     status = T2D_OK;
 said:
     if (said != dnnl_success)
@@ -173,159 +176,12 @@ said:
                           "%s: oneDNN could not prepare a [%d, %d] weight (its status %d)", d->name, d->out,
                           d->in, (int)said);
 done:
-    free(scaled);
+    free(changed);
     if (status == T2D_OK)
         *linear = lin;
     else
         t2d_cpu_linear_destroy(be, lin);
     return status;
-}
-
-/* ---- prepared products, by shape ---- */
-
-typedef struct lane { /* what one thread needs to execute a product */
-    dnnl_memory_t x, y, scratch;
-} lane;
-
-typedef struct product {
-    struct product *next;
-    int rows, in, columns;
-    dnnl_data_type_t type;
-    dnnl_primitive_t primitive;
-    size_t scratch_bytes;
-    lane *lanes; /* [threads] */
-} product;
-
-typedef struct t2d_cpu_primitives {
-    dnnl_engine_t engine;
-    dnnl_stream_t *streams; /* [threads] */
-    product *products;
-} t2d_cpu_primitives;
-
-static void product_destroy(product *p, int threads)
-{
-    for (int i = 0; p->lanes && i < threads; i++) {
-        if (p->lanes[i].x) dnnl_memory_destroy(p->lanes[i].x);
-        if (p->lanes[i].y) dnnl_memory_destroy(p->lanes[i].y);
-        if (p->lanes[i].scratch) dnnl_memory_destroy(p->lanes[i].scratch);
-    }
-    if (p->primitive) dnnl_primitive_destroy(p->primitive);
-    free(p->lanes);
-    free(p);
-}
-
-void t2d_cpu_primitives_destroy(t2d_cpu *cpu)
-{
-    t2d_cpu_primitives *all = cpu->primitives;
-    if (!all) return;
-    while (all->products) {
-        product *p = all->products;
-        all->products = p->next;
-        product_destroy(p, cpu->base.threads);
-    }
-    for (int i = 0; all->streams && i < cpu->base.threads; i++)
-        if (all->streams[i]) dnnl_stream_destroy(all->streams[i]);
-    if (all->engine) dnnl_engine_destroy(all->engine);
-    free(all->streams);
-    free(all);
-    cpu->primitives = NULL;
-}
-
-static dnnl_status_t primitives_create(t2d_cpu *cpu)
-{
-    t2d_cpu_primitives *all = cpu->primitives = t2d_new(1, sizeof *all, "products", NULL);
-    if (!all) return dnnl_out_of_memory;
-    all->streams = t2d_new((size_t)cpu->base.threads, sizeof(dnnl_stream_t), "streams", NULL);
-    dnnl_status_t status = all->streams ? dnnl_engine_create(&all->engine, dnnl_cpu, 0) : dnnl_out_of_memory;
-    for (int i = 0; status == dnnl_success && i < cpu->base.threads; i++)
-        status = dnnl_stream_create(&all->streams[i], all->engine, dnnl_stream_default_flags);
-    if (status != dnnl_success) t2d_cpu_primitives_destroy(cpu);
-    return status;
-}
-
-/* Memory objects without memory: where they point is said at every execution. */
-static dnnl_status_t create_lanes(product *p, dnnl_engine_t engine, dnnl_primitive_desc_t pd, int threads)
-{
-    const struct {
-        dnnl_query_t what;
-        size_t offset;
-    } parts[] = {{dnnl_query_src_md, offsetof(lane, x)},
-                 {dnnl_query_dst_md, offsetof(lane, y)},
-                 {dnnl_query_scratchpad_md, offsetof(lane, scratch)}};
-    dnnl_status_t status = dnnl_success;
-    for (int part = 0; part < 3 && status == dnnl_success; part++) {
-        t2d_md md = {0};
-        status = t2d_md_query(&md, pd, parts[part].what);
-        if (status == dnnl_success && parts[part].what == dnnl_query_scratchpad_md)
-            p->scratch_bytes = dnnl_memory_desc_get_size(T2D_MD(&md));
-        for (int i = 0; i < threads && status == dnnl_success; i++)
-            status = dnnl_memory_create((dnnl_memory_t *)((char *)&p->lanes[i] + parts[part].offset),
-                                        T2D_MD(&md), engine, DNNL_MEMORY_NONE);
-        t2d_md_release(&md);
-    }
-    return status;
-}
-
-static dnnl_status_t product_create(t2d_cpu *cpu, product *p, const t2d_md *layout)
-{
-    const dnnl_engine_t engine = cpu->primitives->engine;
-    dnnl_status_t status = dnnl_out_of_memory;
-    if (!(p->lanes = t2d_new((size_t)cpu->base.threads, sizeof *p->lanes, "lanes", NULL))) return status;
-#pragma omp parallel num_threads(1)
-    {
-        omp_set_num_threads(1); /* of this region only */
-        dnnl_primitive_desc_t pd = NULL;
-        status = t2d_product_describe(&pd, engine, p->rows, p->in, p->columns, p->type, layout);
-        if (status == dnnl_success) status = dnnl_primitive_create(&p->primitive, pd);
-        if (status == dnnl_success) status = create_lanes(p, engine, pd, cpu->base.threads);
-        if (pd) dnnl_primitive_desc_destroy(pd);
-    }
-    return status;
-}
-
-/* The product of a panel with `rows` rows; NULL, and remembered, when it cannot be had. */
-static product *product_find(t2d_cpu *cpu, const t2d_linear *lin, int panel, int rows)
-{
-    const int columns = panel_columns(lin, panel);
-    dnnl_status_t status = cpu->primitives ? dnnl_success : primitives_create(cpu);
-    product *p = status == dnnl_success ? cpu->primitives->products : NULL;
-    for (; p; p = p->next)
-        if (p->rows == rows && p->in == lin->in && p->columns == columns && p->type == lin->type) return p;
-    if (status == dnnl_success) {
-        p = t2d_new(1, sizeof *p, "product", NULL);
-        status = dnnl_out_of_memory;
-    }
-    if (p) {
-        *p = (product){.rows = rows, .in = lin->in, .columns = columns, .type = lin->type};
-        status = product_create(cpu, p, panel_layout(lin, panel));
-        if (status == dnnl_success) {
-            p->next = cpu->primitives->products;
-            return cpu->primitives->products = p;
-        }
-        product_destroy(p, cpu->base.threads);
-    }
-    if (status == dnnl_out_of_memory)
-        cpu->out_of_memory = true;
-    else
-        snprintf(cpu->failure, sizeof cpu->failure,
-                 "oneDNN could not prepare a [%d, %d] x [%d, %d] product "
-                 "(its status %d)",
-                 rows, lin->in, lin->in, columns, (int)status);
-    return NULL;
-}
-
-static dnnl_status_t product_execute(const product *p, const lane *l, dnnl_stream_t stream, const void *x,
-                                     dnnl_memory_t weights, float *y, void *scratch)
-{
-    dnnl_status_t status = dnnl_memory_set_data_handle(l->x, (void *)(uintptr_t)x);
-    if (status == dnnl_success) status = dnnl_memory_set_data_handle(l->y, y);
-    if (status == dnnl_success) status = dnnl_memory_set_data_handle(l->scratch, scratch);
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, l->x},
-                                    {DNNL_ARG_WEIGHTS, weights},
-                                    {DNNL_ARG_DST, l->y},
-                                    {DNNL_ARG_SCRATCHPAD, l->scratch}};
-    if (status == dnnl_success) status = dnnl_primitive_execute(p->primitive, stream, 4, args);
-    return status == dnnl_success ? dnnl_stream_wait(stream) : status;
 }
 
 /* ---- the epilogue ---- */
@@ -373,21 +229,39 @@ static tiling cut(int sequences, int tokens)
     return t;
 }
 
+static const t2d_product *find(t2d_cpu *cpu, const t2d_linear *lin, int panel, int rows)
+{
+    return t2d_product_find(cpu, rows, lin->in, panel_columns(lin, panel), lin->type,
+                            panel_layout(lin, panel));
+}
+
+/* bf16 to fp32, for a product in fp32; else x itself. */
+static const void *product_operand(const t2d_linear *lin, const void *x, float *room, int rows)
+{
+    if (!lin->half || lin->type == dnnl_bf16) return x;
+    const size_t count = (size_t)rows * lin->in;
+    for (size_t i = 0; i < count; i++) room[i] = t2d_from_bf16(((const t2d_bf16 *)x)[i]);
+    return room;
+}
+
 void t2d_cpu_linear(t2d_backend *be, void *y, const void *x, const t2d_linear *lin, int sequences, int tokens,
                     t2d_epilogue epilogue)
 {
     t2d_cpu *cpu = (t2d_cpu *)be;
     if (sequences <= 0 || tokens <= 0) return;
     const tiling t = cut(sequences, tokens);
-    const product *full = product_find(cpu, lin, 0, t.tile);
-    const product *last = full ? product_find(cpu, lin, lin->panels - 1, t.tile) : NULL;
+    const t2d_product *full = find(cpu, lin, 0, t.tile),
+                      *last = full ? find(cpu, lin, lin->panels - 1, t.tile) : NULL;
     if (!last) return;
 
-    const size_t x_size = lin->type == dnnl_bf16 ? 2 : 4, row_bytes = (size_t)lin->in * x_size;
-    const bool half = lin->type == dnnl_bf16 && epilogue != T2D_EPI_ADD;
+    const size_t x_size = lin->half ? 2 : 4, row_bytes = (size_t)lin->in * x_size;
+    const bool half = lin->half && epilogue != T2D_EPI_ADD;
     const size_t sum_bytes = round_up((size_t)t.tile * lin->panel * sizeof(float));
     const size_t more = full->scratch_bytes > last->scratch_bytes ? full->scratch_bytes : last->scratch_bytes;
-    const size_t thread_bytes = sum_bytes + round_up(more), tail_bytes = round_up((size_t)t.tile * row_bytes);
+    const size_t wide_bytes =
+        lin->half && lin->type == dnnl_f32 ? round_up((size_t)t.tile * lin->in * sizeof(float)) : 0;
+    const size_t thread_bytes = sum_bytes + wide_bytes + round_up(more),
+                 tail_bytes = round_up((size_t)t.tile * row_bytes);
     char *scratch = t2d_cpu_scratch(cpu, T2D_SCRATCH_LINEAR, tail_bytes + thread_bytes * be->threads);
     if (!scratch) return;
 
@@ -407,14 +281,15 @@ void t2d_cpu_linear(t2d_backend *be, void *y, const void *x, const t2d_linear *l
             for (int i = 0; i < t.tiles; i++) {
                 omp_set_num_threads(1); /* of this region only: oneDNN asks OpenMP */
                 const int thread = omp_get_thread_num(), columns = panel_columns(lin, p);
-                const product *pr = columns == lin->panel ? full : last;
+                const t2d_product *pr = columns == lin->panel ? full : last;
                 float *sum = (float *)(void *)(scratch + tail_bytes + thread_bytes * thread);
                 const size_t row = (size_t)s * t.span + (size_t)i * t.tile;
                 const int valid = t.span - i * t.tile < t.tile ? t.span - i * t.tile : t.tile;
                 const char *from = row + t.tile > rows ? scratch : (const char *)x + row * row_bytes;
+                float *wide = (float *)(void *)((char *)sum + sum_bytes);
                 const dnnl_status_t status =
-                    product_execute(pr, &pr->lanes[thread], cpu->primitives->streams[thread], from,
-                                    lin->weights[p], sum, (char *)sum + sum_bytes);
+                    t2d_product_execute(cpu, pr, thread, product_operand(lin, from, wide, t.tile),
+                                        lin->weights[p], sum, (char *)wide + wide_bytes);
                 if (status != dnnl_success) {
 #pragma omp atomic write
                     failed = status;
