@@ -7,6 +7,7 @@
 
 #include "backend.h"
 #include "ceiling.h"
+#include "cpu/cpu.h"
 
 enum { TOKENS = 1029, DIM = 768, HEADS = 12, HIDDEN = 3072, BLOCKS = 12 };
 enum { NORM, QKV, ATTENTION, OUT, UP, DOWN, OPERATIONS };
@@ -161,6 +162,9 @@ int main(int argc, char **argv)
 {
     const int threads = argc > 1 ? atoi(argv[1]) : 0, passes = argc > 2 ? atoi(argv[2]) : 5;
     bench(T2D_DTYPE_FP32, threads, passes > 0 ? passes : 1);
-    bench(T2D_DTYPE_BF16, threads, passes > 0 ? passes : 1);
+    if (t2d_cpu_has_bf16())
+        bench(T2D_DTYPE_BF16, threads, passes > 0 ? passes : 1);
+    else
+        printf("bf16 is not timed: this chip has no bf16 instructions\n");
     return 0;
 }
