@@ -246,7 +246,8 @@ static bool new_scratch(loader *l)
     return l->status == T2D_OK;
 }
 
-/* A file of another version or dtype is a bad file here: "unsupported" is kept for what a device cannot do. */
+/* A file of another version or dtype is a bad file here: "unsupported" is kept for what a device cannot do.
+ */
 static t2d_status as_file_fault(t2d_status status, t2d_error *err)
 {
     return status == T2D_E_UNSUPPORTED ? t2d_fail(err, T2D_E_FORMAT, "%s", err->message) : status;

@@ -1,8 +1,8 @@
 /* test_cuda_attention.c — kernels/cuda/attention.cu against softmax attention in double precision. */
 #include "kernel_test.h"
 
-/* q, k and v are `scale` large.  fp32: a score's round-off grows with its size, and moves v.  Else p is rounded to the
- * type before the second product: half an ulp of max |v|, and the result's own rounding. */
+/* q, k and v are `scale` large.  fp32: a score's round-off grows with its size, and moves v.  Else p is
+ * rounded to the type before the second product: half an ulp of max |v|, and the result's own rounding. */
 static double tolerance(t2d_dtype type, double scale)
 {
     if (type == T2D_DTYPE_FP32) return 1.3e-6 * scale * scale * scale;
