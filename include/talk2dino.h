@@ -171,7 +171,7 @@ typedef struct t2d_segment_options {
     int short_side, long_side; /* keep-ratio resize to fit (long_side, short_side) (slide) */
     int with_background;
     float background; /* score of the background channel, used with with_background */
-    int clean;        /* background cleaning (NUMERICS 5.5, the paper's with_bg_clean) */
+    int clean;        /* background cleaning (the paper's with_bg_clean) */
     float clean_lambda;
     int pamr;          /* PAMR refinement, 10 iterations */
     int swap_channels; /* feed BGR, as the published demo does by mistake */

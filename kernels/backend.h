@@ -70,7 +70,7 @@ typedef struct t2d_embed {
     int register_count, dim;
 } t2d_embed;
 
-/* Score maps of all windows of a picture -> labels or scores at the picture's size (NUMERICS 5.4, 5.6, 6.2).
+/* Score maps of all windows of a picture -> labels or scores at the picture's size (mmseg's encode_decode).
  */
 typedef struct t2d_readout {
     const float *scores; /* [window_count, grid * grid, classes], after sigmoid and cleaning */
@@ -145,9 +145,9 @@ typedef struct t2d_ops {
     /* scores [rows, classes] = unit [rows, dim] . text [classes, dim]; then sigmoid when asked. */
     void (*similarity)(t2d_backend *, float *scores, const float *unit, const float *text, int rows,
                        int classes, int dim, bool sigmoid);
-    /* Background cleaning, in place (NUMERICS 5.5), each sequence for itself: scores [sequences, patches,
-     * classes], logits [sequences, heads, patches], features [sequences, tokens, dim] un-normalised, text
-     * [classes, dim]. */
+    /* Background cleaning, in place (the published with_bg_clean), each sequence for itself: scores
+     * [sequences, patches, classes], logits [sequences, heads, patches], features [sequences, tokens, dim]
+     * un-normalised, text [classes, dim]. */
     void (*clean)(t2d_backend *, float *scores, const float *logits, const float *features, const float *text,
                   int sequences, int tokens, int skip, int heads, int dim, int classes, float lambda);
     /* out [rows, groups] = maximum over scores[rows, first[g] .. first[g+1]-1]; first: host, [groups + 1]. */

@@ -6,13 +6,13 @@
 
 /* ---- resizing, named after whose resize it is ---- */
 
-/* OpenCV's INTER_LINEAR on 8-bit RGB, bit for bit (fixed point, NUMERICS 6.1).
+/* OpenCV's INTER_LINEAR on 8-bit RGB, bit for bit (fixed point).
  * src [sh, sw, 3] -> dst [dh, dw, 3], both owned by the caller; bits do not depend on `threads`. */
 t2d_status t2d_resize_cv2_linear(const uint8_t *src, int sw, int sh, uint8_t *dst, int dw, int dh,
                                  int threads, t2d_error *err);
 
 /* mmseg's keep-ratio size: the largest (w, h) that fits long_side x short_side, rounded as mmcv does
- * (NUMERICS 6.1). */
+ * (imrescale). */
 void t2d_keep_ratio_size(int width, int height, int long_side, int short_side, int *new_width,
                          int *new_height);
 

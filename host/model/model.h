@@ -6,7 +6,7 @@
 #include "backend.h"
 #include "io/io.h"
 
-/* ---- text in: cleaning and byte-pair encoding (tokenizer.c, clean.c, templates.c; NUMERICS 3.2, 5.1) ----
+/* ---- text in: cleaning and byte-pair encoding (tokenizer.c, clean.c, templates.c) ----
  */
 
 typedef struct t2d_tokenizer t2d_tokenizer;
@@ -35,7 +35,7 @@ const char *t2d_templates_names(void); /* "sub_imagenet_template, simple, ..." *
 /* Puts a class name in a prompt's "{}"; the caller frees. */
 t2d_status t2d_template_fill(const char *prompt, const char *name, char **text, t2d_error *err);
 
-/* ---- position tables (position.c; NUMERICS 1.3) ---- */
+/* ---- position tables (position.c; the hub models' interpolate_pos_encoding) ---- */
 
 /* table [from * from, dim] -> out [to_h * to_w, dim].  antialias: size rule, a = -0.5; else a = -0.75 with
  * scale from / (to + offset). */
