@@ -16,6 +16,19 @@ t2d_status t2d_resize_cv2_linear(const uint8_t *src, int sw, int sh, uint8_t *ds
 void t2d_keep_ratio_size(int width, int height, int long_side, int short_side, int *new_width,
                          int *new_height);
 
+/* ---- label maps in ---- */
+
+/* One value per pixel as the file stores it: values[y * width + x]. */
+typedef struct t2d_labels {
+    int width, height;
+    uint16_t *values;
+} t2d_labels;
+
+/* Decodes a palette or gray PNG (1 to 16 bits) without looking at its colours.  The caller releases. */
+t2d_status t2d_labels_decode(const void *bytes, size_t count, const char *name, t2d_labels *labels,
+                             t2d_error *err);
+void t2d_labels_release(t2d_labels *labels);
+
 /* ---- pictures out ---- */
 
 /* The 256 VOC colours, RGB; entry 255 is the ignore colour (224, 224, 192). */
