@@ -18,12 +18,12 @@ constexpr int warpSize = 32;
 template <typename T> inline T *dynamic_smem() { return reinterpret_cast<T *>(simt::dynamic_smem_base()); }
 
 template <typename... P, typename... A>
-inline cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, cudaStream_t, A... a)
+inline cudaError_t launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, cudaStream_t stream,
+                          A... a)
 {
     std::tuple<P...> args(a...);
-    auto body = [&] { std::apply(kernel, args); };
-    return simt::run(
-        grid, block, smem, [](void *p) { (*static_cast<decltype(body) *>(p))(); }, &body, sizeof args);
+    return simt::launch_grid(
+        grid, block, smem, stream, [kernel, args] { std::apply(kernel, args); }, sizeof args);
 }
 
 /* ---- barriers ---- */

@@ -29,6 +29,7 @@ struct Allocation {
 static unsigned char *arena, *arena_end, *arena_next;
 static std::map<unsigned char *, Allocation> allocations;
 static uint32_t block_id, launch_first_block = 1;
+static size_t memory_limit = (size_t)1 << 33, memory_used;
 
 unsigned char *dynamic_smem_base() { return smem; }
 
@@ -194,10 +195,15 @@ cudaError_t cudaMalloc(void **p, size_t n)
 {
     using namespace simt;
     memory_init();
+    stats.allocations++;
+    if (broken_device()) return note(broken_device());
+    if (capturing()) return note(cudaErrorStreamCaptureUnsupported);
+    if (n > memory_limit - memory_used) return note(cudaErrorMemoryAllocation);
     const size_t pages = (n + 255 + 4095) / 4096 * 4096;
     unsigned char *base = arena_next, *user = base + pages - (n + 255) / 256 * 256;
     arena_next += pages + 4096; /* the next page stays inaccessible */
-    if (arena_next > arena_end || mprotect(base, pages, PROT_READ | PROT_WRITE)) return 2;
+    if (arena_next > arena_end || mprotect(base, pages, PROT_READ | PROT_WRITE))
+        return note(cudaErrorMemoryAllocation);
     memset(base, 0xff, pages);
 #if SIMT_ASAN
     __asan_poison_memory_region(base, pages);
@@ -209,6 +215,7 @@ cudaError_t cudaMalloc(void **p, size_t n)
         a.reader = (uint32_t *)calloc(n + 1, 4);
     }
     allocations[user] = a;
+    memory_used += n;
     *p = user;
     return cudaSuccess;
 }
@@ -217,17 +224,24 @@ cudaError_t cudaFree(void *p)
     using namespace simt;
     if (!p) return cudaSuccess;
     auto it = allocations.find((unsigned char *)p);
-    if (it == allocations.end()) return cudaErrorInvalidValue;
+    if (it == allocations.end()) return note(cudaErrorInvalidValue);
     free(it->second.writer);
     free(it->second.reader);
     unsigned char *low = (unsigned char *)((uintptr_t)p & ~4095ul);
     const size_t bytes = ((unsigned char *)p + it->second.bytes - low + 4095) / 4096 * 4096;
     mprotect(low, bytes, PROT_NONE);
     madvise(low, bytes, MADV_DONTNEED);
+    memory_used -= it->second.bytes;
     allocations.erase(it);
     return cudaSuccess;
 }
-cudaError_t cudaMemcpy(void *to, const void *from, size_t n, int)
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
+{
+    *free_bytes = simt::memory_limit - simt::memory_used;
+    *total = simt::memory_limit;
+    return cudaSuccess;
+}
+cudaError_t cudaMemcpy(void *to, const void *from, size_t n, enum cudaMemcpyKind)
 {
     memcpy(to, from, n);
     return cudaSuccess;
@@ -237,6 +251,8 @@ cudaError_t cudaMemset(void *p, int v, size_t n)
     memset(p, v, n);
     return cudaSuccess;
 }
+void simt_memory_limit(size_t bytes) { simt::memory_limit = bytes; }
+size_t simt_memory_used(void) { return simt::memory_used; }
 
 /* ---- instrumentation hooks ---- */
 #if !SIMT_ASAN

@@ -2,14 +2,7 @@
 #pragma once
 #include "simt_control.h"
 #include "simt_types.h"
-
-typedef struct CUstream_st *cudaStream_t;
-enum {
-    cudaSuccess = 0,
-    cudaErrorInvalidValue = 1,
-    cudaErrorInvalidConfiguration = 9,
-    cudaErrorLaunchFailure = 719
-};
+#include <functional>
 
 namespace simt
 {
@@ -18,8 +11,9 @@ struct Site { /* where in the kernel's source */
     int line;
 };
 
-/* Runs the kernel `body(arg)` once per thread of the grid. */
-cudaError_t run(dim3 grid, dim3 block, size_t smem, void (*body)(void *), void *arg, size_t param_bytes);
+/* Runs the kernel `body` once per thread of the grid: at once without a stream, else in the stream's order. */
+cudaError_t launch_grid(dim3 grid, dim3 block, size_t smem, cudaStream_t stream, std::function<void()> body,
+                        size_t param_bytes);
 unsigned char *dynamic_smem_base();
 [[noreturn]] void trap(const char *what, Site s);
 

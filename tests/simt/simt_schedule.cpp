@@ -16,9 +16,7 @@ simt_stats stats;
 static int order = SIMT_RANDOM;
 static bool aborted;
 static uint64_t runnable[kMaxThreads / 64], state = 0x9e3779b97f4a7c15ull;
-static void (*body_fn)(void *);
-static void *body_arg;
-static cudaError_t last_error;
+static const std::function<void()> *body;
 
 uint64_t random_bits()
 {
@@ -94,7 +92,7 @@ void trap(const char *what, Site s)
 static void thread_main()
 {
     fiber_entered();
-    body_fn(body_arg);
+    (*body)();
     current->exited = true;
     alive--;
     make_waiting(current->tid);
@@ -161,15 +159,11 @@ static bool legal(dim3 grid, dim3 block)
            grid.y <= 65535 && grid.z <= 65535;
 }
 
-cudaError_t run(dim3 grid, dim3 block, size_t dynamic, void (*body)(void *), void *arg, size_t param_bytes)
+static cudaError_t run_grid(dim3 grid, dim3 block, size_t dynamic, const std::function<void()> &kernel)
 {
-    memory_init();
-    if (!legal(grid, block)) return last_error = cudaErrorInvalidConfiguration;
-    if (dynamic > kMaxSmem || param_bytes > 4096) return last_error = cudaErrorInvalidValue;
     nthreads = (int)(block.x * block.y * block.z);
     smem_bytes = dynamic;
-    body_fn = body;
-    body_arg = arg;
+    body = &kernel;
     blockDim = block;
     gridDim = grid;
     in_kernel = true;
@@ -189,7 +183,17 @@ cudaError_t run(dim3 grid, dim3 block, size_t dynamic, void (*body)(void *), voi
         run_block();
     }
     in_kernel = false;
-    return last_error = aborted ? cudaErrorLaunchFailure : cudaSuccess;
+    return aborted ? cudaErrorLaunchFailure : cudaSuccess;
+}
+
+cudaError_t launch_grid(dim3 grid, dim3 block, size_t dynamic, cudaStream_t stream, std::function<void()> kernel,
+                        size_t param_bytes)
+{
+    memory_init();
+    stats.launches++;
+    if (!legal(grid, block)) return note(cudaErrorInvalidConfiguration);
+    if (dynamic > kMaxSmem || param_bytes > 4096) return note(cudaErrorInvalidValue);
+    return submit(stream, [=] { return run_grid(grid, block, dynamic, kernel); });
 }
 } // namespace simt
 
@@ -199,12 +203,5 @@ void simt_config(uint64_t seed, int order, int async_mode)
     simt::state = (seed + 1) * 0x9e3779b97f4a7c15ull | 1;
     simt::order = order;
     simt::async_mode = async_mode;
-}
-int cudaDeviceSynchronize(void) { return cudaSuccess; }
-int cudaGetLastError(void)
-{
-    const cudaError_t e = simt::last_error;
-    simt::last_error = cudaSuccess;
-    return e;
 }
 }
