@@ -175,7 +175,7 @@ int main(int argc, char **argv)
     const int threads = argc > 1 ? atoi(argv[1]) : 1, repeats = argc > 2 ? atoi(argv[2]) : 5;
     t2d_error err;
     t2d_backend *be;
-    if (t2d_cpu_open(T2D_DTYPE_FP32, threads, &be, &err) != T2D_OK) give_up(err.message);
+    if (t2d_backend_open("cpu", T2D_DTYPE_FP32, threads, &be, &err) != T2D_OK) give_up(err.message);
     const floors f = measure();
     printf("%s\ncopy %.1f GB/s, %.1f G multiply-adds/s of one thread\n\n", be->description, 1e-9 * f.bytes,
            1e-9 * f.multiply_adds);

@@ -1,12 +1,15 @@
 # The CUDA machine.  T2D_CUDA=AUTO: when nvcc is found; ON: or it is an error; OFF: not at all.
 #
-# Targets: t2d_cuda_kernels, a static library for every chip, not part of `all` while no program uses it, and the
-# ctest tests ptxas_<file>: no spills, no local memory, no need of libstdc++; registers and shared memory printed.
+# Out: T2D_CUDA_SOURCES and T2D_CUDA_TARGETS for the room t2d_machines, empty without CUDA; the static library
+# t2d_cuda_kernels, for every chip; and the ctest tests ptxas_<file>: no spills, no local memory, no need of libstdc++;
+# registers and shared memory printed.
 set(T2D_CUDA AUTO CACHE STRING "CUDA kernels: ON, OFF, or AUTO (when nvcc is found)")
 set_property(CACHE T2D_CUDA PROPERTY STRINGS AUTO ON OFF)
 # Machine code runs on chips of the same major version from its own minor on; PTX of the oldest covers the rest.
 set(T2D_CUDA_ARCHITECTURES "80;86;89;90a;100;120;ptx" CACHE STRING "chips the kernels are built for")
 set(T2D_HAVE_CUDA FALSE)
+set(T2D_CUDA_SOURCES)
+set(T2D_CUDA_TARGETS)
 if(T2D_CUDA STREQUAL "OFF")
   return()
 endif()
@@ -16,7 +19,7 @@ if(NOT T2D_NVCC)
   if(T2D_CUDA STREQUAL "ON")
     message(FATAL_ERROR "T2D_CUDA=ON, but there is no nvcc; say where with -DT2D_NVCC=/path/to/nvcc")
   endif()
-  message(STATUS "CUDA: no nvcc, the kernels are tested on the emulator alone")
+  message(STATUS "CUDA: no nvcc: a build for CPUs alone; the kernels are tested on the emulator")
   return()
 endif()
 set(T2D_HAVE_CUDA TRUE)
@@ -39,7 +42,7 @@ foreach(arch ${T2D_CUDA_ARCHITECTURES})
   endif()
 endforeach()
 
-# t2d_cuda_library(name file.cu ...): a static library outside `all`.
+# t2d_cuda_library(name file.cu ...): a static library.
 function(t2d_cuda_library name)
   set(objects)
   foreach(file ${ARGN})
@@ -51,13 +54,19 @@ function(t2d_cuda_library name)
       DEPENDS ${file} DEPFILE ${object}.d COMMENT "nvcc ${stem}.cu" VERBATIM)
     list(APPEND objects ${object})
   endforeach()
-  add_library(${name} STATIC EXCLUDE_FROM_ALL ${objects})
+  add_library(${name} STATIC ${objects})
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE C)
   target_link_libraries(${name} INTERFACE ${T2D_CUDA_ROOT}/lib64/libcudart_static.a dl pthread rt)
 endfunction()
 
 file(GLOB t2d_cuda_files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
 t2d_cuda_library(t2d_cuda_kernels ${t2d_cuda_files})
+
+file(GLOB T2D_CUDA_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.c)
+add_library(t2d_cuda_toolkit INTERFACE)
+target_include_directories(t2d_cuda_toolkit SYSTEM INTERFACE ${T2D_CUDA_ROOT}/include)
+target_compile_definitions(t2d_cuda_toolkit INTERFACE T2D_HAVE_CUDA=1 T2D_CUDA_LIBRARIES="${T2D_CUDA_ROOT}/lib64")
+set(T2D_CUDA_TARGETS t2d_cuda_toolkit t2d_cuda_kernels)
 
 if(BUILD_TESTING)
   foreach(file ${t2d_cuda_files})

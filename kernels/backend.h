@@ -156,6 +156,14 @@ typedef struct t2d_ops {
     /* Waits: labels and scores are host memory.  May allocate scratch that grows with the canvas, kept for
      * the next. */
     t2d_status (*readout)(t2d_backend *, const t2d_readout *, t2d_error *);
+
+    /* ---- stretches ----
+     * Operations between `replay` and `recorded` that are the same every time (same calls, same pointers, no
+     * host pointers among them) may be recorded by a machine and replayed as one.  key: host, at most 64
+     * bytes, everything that they depend on.  True: the machine has replayed them; false: queue them, then
+     * call `recorded`. */
+    bool (*replay)(t2d_backend *, const void *key, size_t bytes);
+    void (*recorded)(t2d_backend *);
 } t2d_ops;
 
 /* The part every machine has in front of its own. */
@@ -164,8 +172,11 @@ struct t2d_backend {
     t2d_dtype dtype; /* compute type */
     int threads;     /* host threads it may use */
     char device[16]; /* "cpu", "cuda:0" */
-    char description[192];
+    char description[320];
 };
+
+/* Whether sizes and windows of a job make sense; every machine asks before it reads out. */
+t2d_status t2d_readout_check(const t2d_readout *job, t2d_error *err);
 
 /* Bytes of one act value. */
 static inline size_t t2d_act_size(const t2d_backend *be) { return be->dtype == T2D_DTYPE_FP32 ? 4 : 2; }

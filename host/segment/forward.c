@@ -88,8 +88,15 @@ void t2d_forward(t2d_session *session, int width, int height, const t2d_rect *wi
                              .position = session->position.data,
                              .register_count = m->config.vision.registers,
                              .dim = dim};
-    op->embed(session->be, session->ws.x, &embed);                           /* [count, tokens, dim] */
+    op->embed(session->be, session->ws.x, &embed); /* [count, tokens, dim] */
+    /* From here on everything depends on these four alone. */
+    const struct {
+        const void *stream, *features;
+        int64_t count, tokens;
+    } key = {session->ws.x, session->features.data, count, tokens};
+    if (op->replay(session->be, &key, sizeof key)) return;
     t2d_tower_forward(session->be, &m->vision, &session->ws, count, tokens); /* all blocks */
     op->layernorm(session->be, session->features.data, true, session->ws.x, m->vision.norm_w,
                   m->vision.norm_b, count * tokens, dim, m->vision.eps);
+    op->recorded(session->be);
 }

@@ -1,15 +1,9 @@
-/* backend.c — the CPU as a machine: its memory is host memory, its queue is the caller's thread.
- * The number of threads comes from the caller or from the process's CPU affinity, never from the environment.
- */
+/* backend.c — the CPU as a machine: its memory is host memory, its queue is the caller's thread. */
 #include <oneapi/dnnl/dnnl.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cpu.h"
-
-enum { MAX_THREADS = 4096 };
 
 /* ---- memory ---- */
 
@@ -67,6 +61,15 @@ void *t2d_cpu_scratch(t2d_cpu *cpu, int slot, size_t bytes)
     return cpu->scratch[slot].data;
 }
 
+/* Nothing is gained by recording: a call is not a launch. */
+static bool cpu_replay(t2d_backend *be, const void *key, size_t bytes)
+{
+    (void)be, (void)key, (void)bytes;
+    return false;
+}
+
+static void cpu_recorded(t2d_backend *be) { (void)be; }
+
 static void cpu_close(t2d_backend *be)
 {
     t2d_cpu *cpu = (t2d_cpu *)be;
@@ -101,15 +104,9 @@ static const t2d_ops OPS = {
     .clean = t2d_cpu_clean,
     .merge_max = t2d_cpu_merge_max,
     .readout = t2d_cpu_readout,
+    .replay = cpu_replay,
+    .recorded = cpu_recorded,
 };
-
-static int usable_cpus(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-    const long online = sysconf(_SC_NPROCESSORS_ONLN); /* more CPUs than a cpu_set_t can hold */
-    return online > 0 && online < MAX_THREADS ? (int)online : 1;
-}
 
 /* "model name : AMD EPYC" -> "AMD EPYC"; "CPU" where the system does not say. */
 static void chip_name(char *name, size_t size)
@@ -160,15 +157,13 @@ t2d_status t2d_cpu_open(t2d_dtype dtype, int threads, t2d_backend **be, t2d_erro
     char chip[96];
     *be = NULL;
     chip_name(chip, sizeof chip);
-    if (threads < 0 || threads > MAX_THREADS)
-        return t2d_fail(err, T2D_E_ARGUMENT, "threads: %d; want 1 to %d, or 0 for all", threads, MAX_THREADS);
     if (dtype != T2D_DTYPE_FP32 && dtype != T2D_DTYPE_BF16)
         return t2d_fail(err, T2D_E_UNSUPPORTED, "cpu: fp16 is not computed here; use fp32 or bf16");
     t2d_cpu *cpu = t2d_new(1, sizeof *cpu, "cpu backend", err);
     if (!cpu) return T2D_E_MEMORY;
     cpu->base.op = &OPS;
     cpu->base.dtype = dtype;
-    cpu->base.threads = threads ? threads : usable_cpus();
+    cpu->base.threads = threads;
     snprintf(cpu->base.device, sizeof cpu->base.device, "cpu");
     snprintf(cpu->base.description, sizeof cpu->base.description, "%s, oneDNN %d.%d %s%s, %d thread%s", chip,
              dnnl_version()->major, dnnl_version()->minor, instruction_set(),

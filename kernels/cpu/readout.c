@@ -6,37 +6,6 @@
 
 #include "cpu/readout.h"
 
-/* ---- arguments ---- */
-
-static t2d_status check_windows(const t2d_readout *job, t2d_error *err)
-{
-    for (int i = 0; i < job->window_count; i++) {
-        t2d_rect r = job->windows[i];
-        if (r.w < 1 || r.h < 1 || r.x < 0 || r.y < 0 || r.w > job->canvas_width - r.x ||
-            r.h > job->canvas_height - r.y)
-            return t2d_fail(err, T2D_E_ARGUMENT,
-                            "readout: window %d (%d x %d at %d, %d) leaves the %d x %d canvas", i, r.w, r.h,
-                            r.x, r.y, job->canvas_width, job->canvas_height);
-    }
-    return T2D_OK;
-}
-
-static t2d_status check(const t2d_readout *job, t2d_error *err)
-{
-    if (job->window_count < 1 || job->grid < 1 || job->classes < 1)
-        return t2d_fail(err, T2D_E_ARGUMENT,
-                        "readout: %d windows of grid %d with %d classes; want at least one each",
-                        job->window_count, job->grid, job->classes);
-    if (job->classes + job->with_background > UINT16_MAX + 1)
-        return t2d_fail(err, T2D_E_ARGUMENT, "readout: %d classes; a label has 16 bits", job->classes);
-    if (job->width < 1 || job->height < 1 || job->canvas_width < 1 || job->canvas_height < 1)
-        return t2d_fail(err, T2D_E_ARGUMENT, "readout: canvas %d x %d, result %d x %d; want positive sizes",
-                        job->canvas_width, job->canvas_height, job->width, job->height);
-    if (job->pamr && !job->canvas)
-        return t2d_fail(err, T2D_E_ARGUMENT, "readout: PAMR needs the canvas's pixels");
-    return check_windows(job, err);
-}
-
 /* ---- one tile ---- */
 
 T2D_CLONES static void blend_out(float *restrict out, const float *restrict a, const float *restrict b,
@@ -140,7 +109,7 @@ t2d_status t2d_cpu_readout(t2d_backend *be, const t2d_readout *job, t2d_error *e
     t2d_plan plan;
     bool done = false;
     t2d_status status = t2d_cpu_check(cpu, err); /* what earlier operations could not do */
-    if (status == T2D_OK) status = check(job, err);
+    if (status == T2D_OK) status = t2d_readout_check(job, err);
     if (status != T2D_OK || (!job->labels && !job->out)) return status;
     void *tables = t2d_cpu_scratch(cpu, T2D_SCRATCH_TABLES, t2d_plan_bytes(job));
     if (!tables) return t2d_cpu_check(cpu, err);

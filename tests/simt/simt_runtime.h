@@ -11,7 +11,8 @@ struct Site { /* where in the kernel's source */
     int line;
 };
 
-/* Runs the kernel `body` once per thread of the grid: at once without a stream, else in the stream's order. */
+/* Runs the kernel `body` once per thread of the grid: at once without a stream, else in the stream's order.
+ */
 cudaError_t launch_grid(dim3 grid, dim3 block, size_t smem, cudaStream_t stream, std::function<void()> body,
                         size_t param_bytes);
 unsigned char *dynamic_smem_base();

@@ -186,8 +186,8 @@ static cudaError_t run_grid(dim3 grid, dim3 block, size_t dynamic, const std::fu
     return aborted ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
-cudaError_t launch_grid(dim3 grid, dim3 block, size_t dynamic, cudaStream_t stream, std::function<void()> kernel,
-                        size_t param_bytes)
+cudaError_t launch_grid(dim3 grid, dim3 block, size_t dynamic, cudaStream_t stream,
+                        std::function<void()> kernel, size_t param_bytes)
 {
     memory_init();
     stats.launches++;

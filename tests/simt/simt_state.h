@@ -60,7 +60,7 @@ cudaError_t note(cudaError_t e); /* remembered for cudaGetLastError; returns e *
 /* Does the work at once without a stream; else in its order, some time before somebody has waited for it. */
 cudaError_t submit(cudaStream_t stream, std::function<cudaError_t()> work);
 cudaError_t broken_device(); /* 0: it works */
-bool capturing(); /* whether any stream records a graph: memory must not be asked for */
+bool capturing();            /* whether any stream records a graph: memory must not be asked for */
 
 /* ---- collectives (simt_collective.cpp) ---- */
 extern int group_first; /* first thread of the group whose collective is being executed */

@@ -1,8 +1,8 @@
 /* simt_stream.cpp — the host's side of the emulated device: streams, events, graphs, pinned memory.
  *
- * Work in a stream waits in a queue.  It runs when somebody waits for it, and by chance before (at once, or as
- * late as allowed, when simt_config says so): both are what a GPU may do, and a host that forgot to wait sees
- * old numbers or faults. */
+ * Work in a stream waits in a queue.  It runs when somebody waits for it, and by chance before (at once, or
+ * as late as allowed, when simt_config says so): both are what a GPU may do, and a host that forgot to wait
+ * sees old numbers or faults. */
 #include "simt_device.h"
 #include "simt_state.h"
 #include <deque>

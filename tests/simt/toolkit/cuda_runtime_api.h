@@ -48,8 +48,9 @@ cudaError_t cudaDeviceSynchronize(void);
 /* ---- memory ---- */
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum { cudaHostAllocDefault = 0 };
-cudaError_t cudaMalloc(void **p, size_t bytes); /* NaN inside, ends within 255 bytes of an inaccessible page */
-cudaError_t cudaFree(void *p);                  /* later accesses fault */
+cudaError_t cudaMalloc(void **p,
+                       size_t bytes); /* NaN inside, ends within 255 bytes of an inaccessible page */
+cudaError_t cudaFree(void *p);        /* later accesses fault */
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total);
 cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void *p);

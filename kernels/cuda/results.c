@@ -1,0 +1,75 @@
+/* results.c — score maps of all windows -> labels or scores in host memory: the host's side of readout.cu and
+ * pamr.cu. */
+#include "cuda/machine.h"
+
+enum { PAMR_LEAST = 4 }; /* classes that PAMR refines at a time, at least */
+
+/* PAMR's workspace for the largest window: all classes together where there is room, else half, a quarter...
+ */
+static void *pamr_workspace(t2d_cuda *cu, const t2d_readout *job, size_t *bytes)
+{
+    int wide = 1, high = 1;
+    for (int i = 0; i < job->window_count; i++) {
+        wide = job->windows[i].w > wide ? job->windows[i].w : wide;
+        high = job->windows[i].h > high ? job->windows[i].h : high;
+    }
+    for (int classes = job->classes; classes > PAMR_LEAST; classes = (classes + 1) / 2) {
+        *bytes = t2d_cuda_pamr_bytes(wide, high, classes);
+        void *workspace = t2d_cuda_scratch_try(cu, T2D_CUDA_PAMR, *bytes);
+        if (workspace) return workspace;
+    }
+    *bytes = t2d_cuda_pamr_bytes(wide, high, PAMR_LEAST);
+    return t2d_cuda_scratch(cu, T2D_CUDA_PAMR, *bytes);
+}
+
+/* Scores of all windows refined and averaged, [canvas_height, canvas_width, classes]; NULL when it failed. */
+static const float *refine(t2d_cuda *cu, const t2d_readout *job, const t2d_rect *windows, const void *tables)
+{
+    const size_t values = (size_t)job->canvas_width * (size_t)job->canvas_height * (size_t)job->classes;
+    size_t bytes;
+    float *refined = t2d_cuda_scratch(cu, T2D_CUDA_REFINED, values * sizeof *refined);
+    void *workspace = refined ? pamr_workspace(cu, job, &bytes) : NULL;
+    if (!workspace) return NULL;
+    return t2d_cuda_ok(cu, t2d_cuda_pamr(refined, job, windows, tables, workspace, bytes, cu->stream), "PAMR")
+               ? refined
+               : NULL;
+}
+
+/* Queues everything; where the results will lie. */
+static bool compute(t2d_cuda *cu, const t2d_readout *job, uint16_t **labels, float **out)
+{
+    const size_t pixels = (size_t)job->width * (size_t)job->height;
+    const size_t channels = (size_t)job->classes + job->with_background;
+    const t2d_rect *windows =
+        t2d_cuda_send(cu, T2D_CUDA_WINDOWS, job->windows, (size_t)job->window_count * sizeof *job->windows);
+    void *tables = t2d_cuda_scratch(cu, T2D_CUDA_TABLES, t2d_cuda_readout_bytes(job));
+    const float *refined = NULL;
+    if (!windows || !tables) return false;
+    if (job->labels && !(*labels = t2d_cuda_scratch(cu, T2D_CUDA_LABELS, pixels * sizeof **labels)))
+        return false;
+    if (job->out && !(*out = t2d_cuda_scratch(cu, T2D_CUDA_SCORES, channels * pixels * sizeof **out)))
+        return false;
+    if (!t2d_cuda_ok(cu, t2d_cuda_readout_tables(tables, job, windows, cu->stream), "the readout's tables"))
+        return false;
+    if (job->pamr && !(refined = refine(cu, job, windows, tables))) return false;
+    return t2d_cuda_ok(cu, t2d_cuda_readout(*labels, *out, job, windows, tables, refined, cu->stream),
+                       "the readout");
+}
+
+t2d_status t2d_cuda_read_out(t2d_backend *be, const t2d_readout *job, t2d_error *err)
+{
+    t2d_cuda *cu = (t2d_cuda *)be;
+    const size_t pixels = (size_t)job->width * (size_t)job->height;
+    uint16_t *labels = NULL;
+    float *out = NULL;
+    t2d_status status = t2d_readout_check(job, err);
+    if (status != T2D_OK) return status;
+    if (cu->failed == T2D_OK && t2d_cuda_ok(cu, cudaSetDevice(cu->device), "the readout"))
+        (void)compute(cu, job, &labels, &out);
+    if (cu->failed != T2D_OK || (!labels && !out)) return t2d_cuda_tell(cu, err);
+    if (labels) status = t2d_cuda_download(be, job->labels, labels, pixels * sizeof *labels, err);
+    if (out && status == T2D_OK)
+        status = t2d_cuda_download(be, job->out, out,
+                                   ((size_t)job->classes + job->with_background) * pixels * sizeof *out, err);
+    return status;
+}
