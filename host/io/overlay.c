@@ -35,8 +35,17 @@ typedef struct legend {
     int count;      /* labels that occur */
     int shown;      /* of them, with a line of their own */
     int scale, rows, name;
-    int width, height; /* pixels */
+    int width, height;      /* pixels */
+    const uint8_t *palette; /* [labels, 3], or NULL for VOC's */
 } legend;
+
+static void colour_of(const uint8_t *palette, int label, uint8_t rgb[3])
+{
+    if (palette)
+        memcpy(rgb, palette + (size_t)label * 3, 3);
+    else
+        t2d_voc_colour(label, rgb);
+}
 
 static int compare(const void *a, const void *b)
 {
@@ -97,7 +106,7 @@ static void draw_entry(const t2d_canvas *canvas, const legend *l, int x, int y, 
 {
     const int s = l->scale, text = y + (SWATCH - T2D_FONT_ASCENT) / 2 * s;
     uint8_t colour[3];
-    t2d_voc_colour(e->label, colour);
+    colour_of(l->palette, e->label, colour);
     t2d_fill(canvas, x, y, SWATCH * s, SWATCH * s, EDGE);
     t2d_fill(canvas, x + s, y + s, (SWATCH - 2) * s, (SWATCH - 2) * s, colour);
     t2d_text_draw(canvas, x + (SWATCH + GAP) * s, text, s, name, l->name, INK);
@@ -129,7 +138,8 @@ static void draw_legend(const t2d_canvas *canvas, const legend *l, int top, cons
 }
 
 /* Rounded to nearest in fixed point: the same bits on every machine. */
-static void blend(const t2d_canvas *canvas, const t2d_image *image, const t2d_mask *mask, float alpha)
+static void blend(const t2d_canvas *canvas, const t2d_image *image, const t2d_mask *mask,
+                  const uint8_t *palette, float alpha)
 {
     enum { ONE = 1 << 16 };
     const int weight = (int)lrintf(alpha * ONE);
@@ -137,9 +147,9 @@ static void blend(const t2d_canvas *canvas, const t2d_image *image, const t2d_ma
         const uint8_t *from = image->pixels + (size_t)y * image->width * 3;
         const uint16_t *ids = mask->ids + (size_t)y * image->width;
         uint8_t *to = canvas->pixels + (size_t)y * canvas->width * 3;
-        uint8_t colour[3] = {0};
-        for (int x = 0, held = 0; x < image->width; x++, from += 3, to += 3) {
-            if (ids[x] != held) t2d_voc_colour(held = ids[x], colour);
+        uint8_t colour[3];
+        for (int x = 0, held = -1; x < image->width; x++, from += 3, to += 3) {
+            if (ids[x] != held) colour_of(palette, held = ids[x], colour);
             for (int c = 0; c < 3; c++)
                 to[c] = (uint8_t)((from[c] * (ONE - weight) + colour[c] * weight + ONE / 2) >> 16);
         }
@@ -158,10 +168,11 @@ static t2d_status check(const char *path, const t2d_image *image, const t2d_mask
     return t2d_mask_check(mask, path, err);
 }
 
-t2d_status t2d_overlay_write(const char *path, const t2d_image *image, const t2d_mask *mask,
-                             const char *const *names, float alpha, t2d_error *err)
+t2d_status t2d_overlay_write_coloured(const char *path, const t2d_image *image, const t2d_mask *mask,
+                                      const char *const *names, const uint8_t *palette, float alpha,
+                                      t2d_error *err)
 {
-    legend l = {0};
+    legend l = {.palette = palette};
     t2d_canvas canvas = {0};
     t2d_status status = check(path, image, mask, alpha, err);
     if (status == T2D_OK) status = count_labels(&l, mask, err);
@@ -181,11 +192,17 @@ t2d_status t2d_overlay_write(const char *path, const t2d_image *image, const t2d
         goto done;
     }
     memset(canvas.pixels, 0xff, (size_t)canvas.width * canvas.height * 3);
-    blend(&canvas, image, mask, alpha);
+    blend(&canvas, image, mask, palette, alpha);
     draw_legend(&canvas, &l, image->height, names, (int64_t)mask->width * mask->height);
     status = t2d_png_write_rgb(path, canvas.pixels, canvas.width, canvas.height, err);
 done:
     free(canvas.pixels);
     free(l.entries);
     return status;
+}
+
+t2d_status t2d_overlay_write(const char *path, const t2d_image *image, const t2d_mask *mask,
+                             const char *const *names, float alpha, t2d_error *err)
+{
+    return t2d_overlay_write_coloured(path, image, mask, names, NULL, alpha, err);
 }

@@ -1,0 +1,16 @@
+# The evaluation presets of host/eval/presets as C: a preset of one's own is the same JSON, read by the same code.
+set(T2D_PRESETS voc21 voc20 context60 context59 coco_stuff coco_object cityscapes ade20k)
+set(T2D_PRESETS_C ${CMAKE_BINARY_DIR}/eval_presets.c)
+
+set(text "/* made by cmake/presets.cmake from host/eval/presets */\n#include \"eval/eval.h\"\n\n")
+set(rows "")
+foreach(name ${T2D_PRESETS})
+  set(file ${PROJECT_SOURCE_DIR}/host/eval/presets/${name}.json)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(READ ${file} bytes HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+  string(APPEND text "static const char ${name}[] = {${bytes}0};\n")
+  string(APPEND rows "    {\"${name}\", ${name}},\n")
+endforeach()
+string(APPEND text "\nconst t2d_preset_text t2d_preset_texts[] = {\n${rows}    {0, 0},\n};\n")
+file(CONFIGURE OUTPUT ${T2D_PRESETS_C} CONTENT "${text}" @ONLY)

@@ -1,0 +1,24 @@
+/* ahead.h — things prepared by threads while others are used, taken in order, never more than a few at a
+ * time.  What is prepared and how is the caller's: pictures decoded ahead of the forward pass, for one. */
+#ifndef T2D_BASE_AHEAD_H
+#define T2D_BASE_AHEAD_H
+
+#include "base/base.h"
+
+typedef struct t2d_ahead t2d_ahead;
+
+/* Starts `threads` threads that fill slots (`slot_bytes` each, zeroed at first, reused later) by
+ * make(context, item, slot) for items 0 .. count - 1, at most `depth` items beyond the one in use. */
+t2d_status t2d_ahead_start(t2d_ahead **ahead, int64_t count, int threads, int depth, size_t slot_bytes,
+                           void (*make)(void *context, int64_t item, void *slot), void *context,
+                           t2d_error *err);
+
+/* Waits for the next item; NULL after the last.  The slot is the caller's until it is given back. */
+void *t2d_ahead_take(t2d_ahead *ahead);
+void t2d_ahead_give_back(t2d_ahead *ahead);
+
+/* Ends early or late: waits for the threads, and calls `release` on slots that were made but not given back.
+ * NULL is harmless. */
+void t2d_ahead_stop(t2d_ahead *ahead, void (*release)(void *slot));
+
+#endif
