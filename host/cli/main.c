@@ -12,6 +12,8 @@ static int list_commands(command *commands)
     commands[n++] = command_segment();
     commands[n++] = command_features();
     commands[n++] = command_text();
+    commands[n++] = command_eval();
+    commands[n++] = command_merge();
     commands[n++] = command_info();
     commands[n++] = command_verify();
     commands[n++] = command_doctor();

@@ -1,0 +1,240 @@
+/* eval_count.c — counting pictures, watched: progress, failures, signals, ranks.  What was counted is in the
+ * results file whatever happens, so that every ending but the good one says how to go on. */
+#include "cli/eval_job.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The first signal ends the run after the picture at hand; a second one ends the process. */
+static volatile int stopped;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stopped = 1;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)(SA_RESTART | SA_RESETHAND)};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* ---- progress ---- */
+
+enum { EVERY = 10 }; /* seconds between two lines of JSON */
+
+typedef struct watcher {
+    const t2d_tally *tally;
+    int64_t total, before; /* pictures of this process; of them, counted by an earlier run */
+    double start, told;
+    bool silent;
+} watcher;
+
+static void tell(watcher *w, bool last)
+{
+    const double now = t2d_clock();
+    const int64_t done = w->tally->pictures + w->tally->failed;
+    const double per_second = (double)(done - w->before) / (now - w->start);
+    const double left = (double)(w->total - done) / per_second;
+    if (w->silent || common.quiet) return;
+    if (isatty(STDERR_FILENO)) {
+        char text[64];
+        snprintf(text, sizeof text, "%.3g pictures/s, %d:%02d left", per_second, (int)left / 60,
+                 (int)left % 60);
+        progress((int)done, (int)w->total, last ? "" : text);
+    } else if (last || now - w->told >= EVERY) {
+        fprintf(stderr,
+                "{\"done\":%lld,\"total\":%lld,\"failed\":%lld,\"per_second\":%.4g,\"seconds_left\":%.0f}\n",
+                (long long)done, (long long)w->total, (long long)w->tally->failed, per_second, left);
+        w->told = now;
+    }
+}
+
+static bool watch(void *context, const char *failed)
+{
+    watcher *w = context;
+    if (failed) complain_text(EXIT_SOME, "%s", failed);
+    const bool done = w->tally->pictures + w->tally->failed >= w->total;
+    tell(w, done || stopped);
+    return !stopped;
+}
+
+/* ---- failures that are allowed ---- */
+
+/* "20" or "1.5%", of this process's pictures. */
+static int read_failures(const char *text, int64_t share, int64_t *most)
+{
+    char *end;
+    *most = 0;
+    if (!text) return EXIT_GOOD;
+    const double number = strtod(text, &end);
+    const bool relative = *end == '%', whole = (double)(int64_t)number == number;
+    if (end == text || end[relative] || !(number >= 0 && number <= (relative ? 100 : 1e12)) ||
+        (!relative && !whole))
+        return complain_text(EXIT_MISUSE, "--max-failures %s: want a number of pictures, or a share as 1%%",
+                             text);
+    *most = (int64_t)(relative ? number / 100 * (double)share : number);
+    return EXIT_GOOD;
+}
+
+/* ---- counting ---- */
+
+/* How the run ended that did not come through. */
+static int explain(const eval_job *job, const t2d_tally *tally, t2d_status status, const t2d_error *err)
+{
+    const int64_t done = tally->pictures + tally->failed;
+    const int64_t share = t2d_share_count(job->listing.count, job->first, job->step);
+    char kept[512];
+    snprintf(kept, sizeof kept,
+             "%lld of %lld pictures are counted and kept in %s; the same command goes on from there",
+             (long long)done, (long long)share, job->mine);
+    if (status == T2D_OK) return complain_text(EXIT_FAILED, "stopped: %s", kept);
+    const bool file = status == T2D_E_FORMAT || status == T2D_E_UNSUPPORTED || status == T2D_E_IO;
+    return complain_text(file ? EXIT_INPUT : code_of_engine(status), "%s; %s%s", err->message, kept,
+                         file ? ", and --max-failures N or P% passes over so many bad pictures" : "");
+}
+
+static int count_mine(eval_job *job)
+{
+    const int64_t share = t2d_share_count(job->listing.count, job->first, job->step);
+    t2d_error err;
+    t2d_tally tally;
+    t2d_results results;
+    int64_t most;
+    int code = read_failures(job->asked->max_failures, share, &most);
+    if (code != EXIT_GOOD) return code;
+    t2d_status status = t2d_tally_init(&tally, job->preset->label_count, &err);
+    if (status) return complain(EXIT_FAILED, &err);
+    status = t2d_results_open(&results, job->mine, job->head, &tally, &err);
+    if (status) {
+        t2d_tally_release(&tally);
+        return complain(status == T2D_E_ARGUMENT ? EXIT_MISUSE : code_of_output(status), &err);
+    }
+    watcher w = {.tally = &tally,
+                 .total = share,
+                 .before = tally.pictures + tally.failed,
+                 .start = t2d_clock(),
+                 .told = t2d_clock(),
+                 .silent = job->ranks.rank > 0};
+    if (w.before > 0 && !common.quiet)
+        fprintf(stderr, "t2d: %lld of %lld pictures are in %s already\n", (long long)w.before,
+                (long long)share, job->mine);
+    const t2d_eval_run run = {.listing = &job->listing,
+                              .session = job->session,
+                              .vocab = job->vocab,
+                              .options = &job->options,
+                              .first = job->first,
+                              .step = job->step,
+                              .readers = job->asked->readers,
+                              .most_failures = most,
+                              .results = &results,
+                              .tally = &tally,
+                              .watch = watch,
+                              .context = &w};
+    status = t2d_eval(&run, &err);
+    t2d_error late;
+    const t2d_status closed = t2d_results_close(&results, &late);
+    if (status || tally.pictures + tally.failed < share)
+        code = explain(job, &tally, status, &err);
+    else if (closed)
+        code = complain(code_of_output(closed), &late);
+    t2d_tally_release(&tally);
+    return code;
+}
+
+/* ---- ranks ---- */
+
+static bool exists(const char *path) { return access(path, F_OK) == 0; }
+
+/* Rank 0 has waited: all parts into one file, which takes their place. */
+static int join_parts(eval_job *job)
+{
+    const int count = job->ranks.count;
+    char **parts = calloc((size_t)count, sizeof *parts);
+    t2d_error err;
+    json_t *head = NULL;
+    t2d_tally tally = {0};
+    t2d_status status = T2D_OK;
+    for (int i = 0; parts && i < count; i++)
+        if (!(parts[i] = ranks_part(job->whole, i, count))) status = T2D_E_MEMORY;
+    if (!parts || status)
+        status = t2d_fail(&err, T2D_E_MEMORY, "merging: out of memory");
+    else
+        status = t2d_merge((const char *const *)parts, count, job->whole, &head, &tally, &err);
+    for (int i = 0; parts && i < count; i++) {
+        if (status == T2D_OK) unlink(parts[i]);
+        free(parts[i]);
+    }
+    free(parts);
+    json_decref(head);
+    t2d_tally_release(&tally);
+    return status ? complain(code_of_input(status), &err) : EXIT_GOOD;
+}
+
+bool job_reports(const eval_job *job) { return job->ranks.rank == 0 && !job->asked->shard; }
+
+/* A whole file from an earlier run of several ranks is taken as it is, if it is this run's. */
+static int check_whole(const eval_job *job)
+{
+    t2d_reader reader;
+    t2d_error err;
+    t2d_status status = t2d_reader_open(&reader, job->whole, &err);
+    if (status == T2D_OK) {
+        status = reader.head ? t2d_heads_agree(reader.head, job->whole, job->head, "this run", &err)
+                             : t2d_fail(&err, T2D_E_FORMAT, "%s: empty", job->whole);
+        t2d_reader_close(&reader);
+    }
+    return status ? complain(status == T2D_E_ARGUMENT ? EXIT_MISUSE : code_of_input(status), &err)
+                  : EXIT_GOOD;
+}
+
+int job_count(eval_job *job)
+{
+    catch_signals();
+    if (job->ranks.count > 1 && exists(job->whole)) return check_whole(job);
+    int code = count_mine(job);
+    if (code != EXIT_GOOD || job->ranks.count == 1 || job->ranks.rank > 0) return code;
+    code = ranks_wait(job->whole, job->ranks.count, job->listing.count, job->asked->patience, &stopped);
+    return code == EXIT_GOOD ? join_parts(job) : code;
+}
+
+/* ---- the worst pictures, looked at ---- */
+
+static t2d_status look(const eval_job *job, const char *folder, int place, const poor_picture *poor,
+                       t2d_error *err)
+{
+    t2d_sample sample;
+    t2d_mask mask = {0};
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%03d_%.100s.png", folder, place, poor->name);
+    for (char *c = path + strlen(folder) + 1; *c; c++) *c = (char)(*c == '/' ? '_' : *c);
+    t2d_sample_read(&job->listing, poor->picture, &sample);
+    t2d_status status = sample.status;
+    if (status) *err = sample.err;
+    if (status == T2D_OK)
+        status = t2d_segment(job->session, job->vocab, &sample.picture, &job->options, &mask, NULL, err);
+    if (status == T2D_OK) status = t2d_look_write(path, job->preset, &sample, &mask, err);
+    t2d_mask_release(&mask);
+    t2d_sample_release(&sample);
+    return status;
+}
+
+int job_worst(const eval_job *job, const eval_report *report)
+{
+    const char *folder = job->asked->worst_folder;
+    if (report->worst_count == 0 || !folder) return EXIT_GOOD;
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return complain_text(EXIT_FAILED, "%s: cannot make this folder: %s", folder, strerror(errno));
+    for (int i = 0; i < report->worst_count; i++) {
+        t2d_error err;
+        const t2d_status status = look(job, folder, i + 1, &report->worst[i], &err);
+        if (status) return complain(code_of_output(status), &err);
+    }
+    return EXIT_GOOD;
+}
