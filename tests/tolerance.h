@@ -27,6 +27,7 @@ static const tolerance TOL_HEAD_POOL = {1e-6, "(1 + max |logit|) max |feature| /
                                         "softmax weights, then a sum over patches in order"};
 static const tolerance TOL_EMBED = {1e-6, "1 + |position| + sum |pixel w| + |b|",
                                     "as linear; coordinates are fp32 in the formula too, as in torch"};
-static const double BF16_ROUNDING = 1.0 / 256; /* of the result, where it is stored in bf16 */
+/* Of the result, where it is stored in bf16; in attention also of sum p |v|: its weights are rounded too. */
+static const double BF16_ROUNDING = 1.0 / 256;
 
 #endif

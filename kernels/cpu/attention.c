@@ -1,26 +1,20 @@
 /* attention.c — mix = softmax(q k^T / 8) v, and what the CLS token attends to.
- * Keys and values of every head are first laid out in fp32 panels; then each block of QUERIES queries meets
+ * Keys and values of every head are first laid out in panels; then each block of QUERIES queries meets
  * SEEN keys at a time with an online softmax, so that scores never leave the L1 cache.  A block is computed
- * by one thread, always in the same order, and a row never looks at another row of its block. */
+ * by one thread, always in the same order, and a row never looks at another row of its block.
+ * Here is the way in fp32.  In bf16 mode weights are rounded to bf16 before they meet v (their sum is of
+ * those not rounded): where the chip multiplies bf16, attention_bf16.c does the same with half the work. */
 #include <assert.h>
 #include <omp.h>
 
-#include "cpu.h"
-#include "vmath.h"
+#include "attention.h"
 
 enum {
-    HEAD = T2D_HEAD,
     ROWS = 6,     /* x WIDTH sums stay in registers: 12 of AVX2's 16 */
-    WIDTH = 16,   /* two vectors: of keys, or of channels of v */
-    QUERIES = 48, /* of a work item */
-    SEEN = 128,   /* keys at a time */
     BATCH = 4096, /* tokens, about, whose keys and values are laid out at a time */
 };
 
 typedef t2d_v8 v8;
-
-#define UNROLL _Pragma("GCC unroll 16")
-#define INLINE static inline __attribute__((always_inline))
 
 /* ---- one block of queries ---- */
 
@@ -69,66 +63,30 @@ INLINE void add_values(float *out, const float *scale, const float *p, const flo
     }
 }
 
-INLINE float maximum(const float *p, int count, float top)
+INLINE void round_row(float *p, int count)
 {
-#pragma omp simd reduction(max : top)
-    for (int i = 0; i < count; i++) top = p[i] > top ? p[i] : top;
-    return top;
+    for (int i = 0; i < count; i++) p[i] = t2d_from_bf16(t2d_to_bf16(p[i]));
 }
 
-/* p [count] = e^(p - top); returns their sum. */
-INLINE float soften(float *p, int count, float top)
+/* keys [padded / WIDTH, HEAD, WIDTH], values [HEAD / WIDTH, padded, WIDTH] */
+T2D_CLONES static void attend(desk *d, const t2d_sight *sight, int rows)
 {
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < count; i++) {
-        p[i] = t2d_exp(p[i] - top);
-        sum += p[i];
-    }
-    return sum;
-}
-
-/* What a thread works in: a block's queries, results, and scores of the keys at hand; per query the greatest
- * score so far, the sum of exponentials below it, and what the latest keys did to the older sums. */
-typedef struct desk {
-    float q[QUERIES * HEAD], out[QUERIES * HEAD], scores[QUERIES * SEEN];
-    float top[QUERIES], sum[QUERIES], scale[QUERIES];
-} desk;
-
-/* Scores of query r become weights: its first `own` keys count, those from there to `seen` weigh nothing. */
-INLINE void weigh(desk *d, int r, int own, int seen)
-{
-    float *p = d->scores + r * SEEN;
-    const float top = maximum(p, own, d->top[r]);
-    d->scale[r] = t2d_exp(d->top[r] - top);
-    d->sum[r] = d->sum[r] * d->scale[r] + soften(p, own, top);
-    d->top[r] = top;
-    for (int i = own > 0 ? own : 0; i < seen; i++) p[i] = 0.0f;
-}
-
-/* d->out = attention of d->q, `rows` of them (a multiple of ROWS), over `keys` keys; with causal, query r
- * sees those up to first + r.  keys [padded / WIDTH, HEAD, WIDTH], values [HEAD / WIDTH, padded, WIDTH]. */
-T2D_CLONES static void attend(desk *d, const float *keys, const float *values, int rows, int count,
-                              int padded, int first, bool causal)
-{
-    memset(d->out, 0, sizeof d->out);
-    for (int r = 0; r < QUERIES; r++) d->top[r] = -1e30f, d->sum[r] = 0.0f;
-    for (int from = 0; from < count; from += SEEN) {
-        const int seen = count - from < SEEN ? count - from : SEEN;
+    const float *keys = sight->keys, *values = sight->values;
+    rows = (rows + ROWS - 1) / ROWS * ROWS; /* those behind the last are zeros */
+    start(d);
+    for (int from = 0; from < sight->count; from += SEEN) {
+        const int seen = sight->count - from < SEEN ? sight->count - from : SEEN;
         for (int k = 0; k < seen; k += WIDTH)
             for (int r = 0; r < rows; r += ROWS)
                 score_keys(d->scores + r * SEEN + k, d->q + r * HEAD, keys + (size_t)(from + k) * HEAD);
-        for (int r = 0; r < rows; r++) {
-            const int reach = first + r + 1 - from;
-            weigh(d, r, causal && reach < seen ? reach : seen, seen);
-        }
+        weigh(d, sight, rows, from, seen);
+        for (int r = 0; sight->half && r < rows; r++) round_row(d->scores + r * SEEN, seen);
         for (int c = 0; c < HEAD; c += WIDTH)
             for (int r = 0; r < rows; r += ROWS)
                 add_values(d->out + r * HEAD + c, d->scale + r, d->scores + r * SEEN,
-                           values + (size_t)c * padded + (size_t)from * WIDTH, seen);
+                           values + (size_t)c * sight->padded + (size_t)from * WIDTH, seen);
     }
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < HEAD; c++) d->out[r * HEAD + c] /= d->sum[r];
+    finish(d, rows);
 }
 
 /* ---- in and out of fp32 ---- */
@@ -150,11 +108,10 @@ INLINE void store_head(void *act, size_t at, const float *from, bool half)
         memcpy((float *)act + at, from, HEAD * sizeof *from);
 }
 
-/* One head of a sequence: keys [padded / WIDTH, HEAD, WIDTH], values [HEAD / WIDTH, padded, WIDTH]; zeros
- * behind the last. */
-T2D_CLONES static void lay_out(float *keys, float *values, const void *qkv, size_t at, int tokens, int padded,
-                               int dim, bool half)
+T2D_CLONES static void lay_out(void *to_keys, void *to_values, const void *qkv, size_t at, int tokens,
+                               int padded, int dim, bool half)
 {
+    float *keys = to_keys, *values = to_values;
     for (int panel = 0; panel < padded; panel += WIDTH) {
         float k[WIDTH][HEAD] = {{0}}, v[WIDTH][HEAD] = {{0}};
         for (int t = 0; t < WIDTH && panel + t < tokens; t++) {
@@ -171,12 +128,16 @@ T2D_CLONES static void lay_out(float *keys, float *values, const void *qkv, size
     }
 }
 
+static const t2d_attention_way IN_FP32 = {.value_bytes = sizeof(float), .lay_out = lay_out, .attend = attend};
+
 /* ---- the operation ---- */
 
 typedef struct problem {
     void *mix;
     const void *qkv;
-    float *keys, *values; /* [sequences of the batch, heads, padded, HEAD] */
+    const t2d_attention_way *way;
+    char *keys, *values; /* [sequences of the batch, heads, padded, HEAD] of the way's type */
+    size_t head_bytes;   /* of one head of one sequence there */
     int tokens, padded, heads;
     bool causal, half;
 } problem;
@@ -186,12 +147,18 @@ static void attend_block(const problem *p, desk *d, int sequence, int slot, int 
 {
     const int dim = p->heads * HEAD, left = p->tokens - first, count = left < QUERIES ? left : QUERIES;
     const size_t row = (size_t)sequence * p->tokens + first;
-    const size_t at = ((size_t)slot * p->heads + head) * p->padded * HEAD;
+    const size_t at = ((size_t)slot * p->heads + head) * p->head_bytes;
+    const t2d_sight sight = {.keys = p->keys + at,
+                             .values = p->values + at,
+                             .count = p->causal ? first + count : p->tokens,
+                             .padded = p->padded,
+                             .first = first,
+                             .causal = p->causal,
+                             .half = p->half};
     memset(d->q, 0, sizeof d->q);
     for (int r = 0; r < count; r++)
         load_head(d->q + r * HEAD, p->qkv, (row + r) * 3 * dim + (size_t)head * HEAD, p->half, 0.125f);
-    attend(d, p->keys + at, p->values + at, (count + ROWS - 1) / ROWS * ROWS,
-           p->causal ? first + count : p->tokens, p->padded, first, p->causal);
+    p->way->attend(d, &sight, count);
     for (int r = 0; r < count; r++)
         store_head(p->mix, (row + r) * dim + (size_t)head * HEAD, d->out + r * HEAD, p->half);
 }
@@ -206,9 +173,10 @@ static void attend_batch(t2d_backend *be, const problem *p, desk *desks, int beg
 #pragma omp for schedule(static) collapse(2)
         for (int s = 0; s < count; s++)
             for (int h = 0; h < heads; h++) {
-                const size_t at = ((size_t)s * heads + h) * p->padded * HEAD;
+                const size_t at = ((size_t)s * heads + h) * p->head_bytes;
                 const size_t from = (size_t)(begin + s) * p->tokens * 3 * dim + (size_t)h * HEAD;
-                lay_out(p->keys + at, p->values + at, p->qkv, from, p->tokens, p->padded, dim, p->half);
+                p->way->lay_out(p->keys + at, p->values + at, p->qkv, from, p->tokens, p->padded, dim,
+                                p->half);
             }
 #pragma omp for schedule(dynamic) collapse(3)
         for (int s = 0; s < count; s++)
@@ -224,19 +192,24 @@ void t2d_cpu_attention(t2d_backend *be, void *mix, const void *qkv, int sequence
     if (sequences <= 0 || tokens <= 0) return;
     const int padded = (tokens + WIDTH - 1) / WIDTH * WIDTH;
     const int batch = tokens < BATCH ? BATCH / tokens : 1, most = batch < sequences ? batch : sequences;
-    const size_t laid_out = (size_t)most * heads * padded * HEAD * sizeof(float);
+    const bool half = be->dtype == T2D_DTYPE_BF16;
+    const t2d_attention_way *way = half && t2d_cpu_has_bf16() ? t2d_attention_bf16() : NULL;
+    if (!way) way = &IN_FP32;
+    const size_t head_bytes = (size_t)padded * HEAD * way->value_bytes, laid_out = most * heads * head_bytes;
     char *scratch =
         t2d_cpu_scratch((t2d_cpu *)be, T2D_SCRATCH_ATTENTION, 2 * laid_out + sizeof(desk) * be->threads);
     if (!scratch) return;
     const problem p = {.mix = mix,
                        .qkv = qkv,
-                       .keys = (float *)(void *)scratch,
-                       .values = (float *)(void *)(scratch + laid_out),
+                       .way = way,
+                       .keys = scratch,
+                       .values = scratch + laid_out,
+                       .head_bytes = head_bytes,
                        .tokens = tokens,
                        .padded = padded,
                        .heads = heads,
                        .causal = causal,
-                       .half = be->dtype == T2D_DTYPE_BF16};
+                       .half = half};
     for (int s = 0; s < sequences; s += batch)
         attend_batch(be, &p, (desk *)(void *)(scratch + 2 * laid_out), s,
                      sequences - s < batch ? sequences - s : batch);
@@ -274,7 +247,13 @@ void t2d_cpu_cls_logits(t2d_backend *be, float *logits, const void *qkv, int seq
 /* pooled [dim] = sum_p weights[p] features[p, :] / count; weights are logits, and used up. */
 T2D_CLONES static void pool(float *pooled, float *weights, const float *features, int count, int dim)
 {
-    const float sum = soften(weights, count, maximum(weights, count, weights[0]));
+    const float top = maximum(weights, count, weights[0]);
+    float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < count; i++) {
+        weights[i] = t2d_exp_below(weights[i] - top);
+        sum += weights[i];
+    }
     const float scale = 1.0f / (sum * (float)count);
     memset(pooled, 0, (size_t)dim * sizeof *pooled);
     for (int p = 0; p < count; p++)

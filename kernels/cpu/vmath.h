@@ -28,12 +28,11 @@ static inline t2d_bf16 t2d_to_bf16(float f)
     return (t2d_bf16)(((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded) >> 16);
 }
 
-/* e^x within 2 ulp; below -87 it stays at e^-87 (1.6e-38, nothing to a softmax), above 88 at e^88. */
-static inline float t2d_exp(float x)
+/* e^x within 2 ulp for x up to 88; below -87 it stays at e^-87 (1.6e-38, nothing to a softmax). */
+static inline float t2d_exp_below(float x)
 {
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer, kept in the low bits */
     x = x < -87.0f ? -87.0f : x;
-    x = x > 88.0f ? 88.0f : x;
     const float shifted = x * 1.44269504f + magic;
     const float n = shifted - magic;
     const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f; /* ln 2 in two parts, as in Cephes */
@@ -51,6 +50,9 @@ static inline float t2d_exp(float x)
     memcpy(&scale, &bits, sizeof scale);
     return p * scale;
 }
+
+/* The same for any x; above 88 it stays at e^88. */
+static inline float t2d_exp(float x) { return t2d_exp_below(x > 88.0f ? 88.0f : x); }
 
 /* erf(x) within 1e-7: a polynomial near 0, 1 - e^polynomial beyond; both are computed and one is taken. */
 static inline float t2d_erf(float x)
