@@ -64,7 +64,7 @@ t2d_status t2d_cpu_linear_create(t2d_backend *, const t2d_linear_desc *, t2d_lin
 void t2d_cpu_linear_destroy(t2d_backend *, t2d_linear *);
 void t2d_cpu_linear(t2d_backend *, void *y, const void *x, const t2d_linear *, int sequences, int tokens,
                     t2d_epilogue);
-bool t2d_cpu_linear_is_fp32(const t2d_linear *); /* what its x is, whatever the compute type */
+bool t2d_cpu_linear_is_half(const t2d_linear *); /* whether its x is bf16 */
 void t2d_cpu_primitives_destroy(t2d_cpu *);      /* at close */
 /* attention.c */
 void t2d_cpu_attention(t2d_backend *, void *mix, const void *qkv, int sequences, int tokens, int heads,

@@ -20,8 +20,7 @@ enum {
 
 struct t2d_linear {
     int out, in, panel, panels; /* panel: columns of each; the last may have fewer */
-    bool fp32;
-    bool half;             /* x is bf16; y too, but for ADD */
+    bool half;                  /* x is bf16; y too, but for ADD */
     dnnl_data_type_t type; /* of the product; fp32 for a half linear where there are no bf16 instructions */
     t2d_md full, last;     /* layouts of panels */
     dnnl_engine_t engine;
@@ -30,7 +29,7 @@ struct t2d_linear {
     float *bias;            /* [out], gamma folded in; zeros where there is none */
 };
 
-bool t2d_cpu_linear_is_fp32(const t2d_linear *lin) { return lin->fp32; }
+bool t2d_cpu_linear_is_half(const t2d_linear *lin) { return lin->half; }
 
 static int panel_columns(const t2d_linear *lin, int p)
 {
@@ -153,7 +152,6 @@ t2d_status t2d_cpu_linear_create(t2d_backend *be, const t2d_linear_desc *d, t2d_
     lin->panel = ((d->out + lin->panels - 1) / lin->panels + 31) / 32 * 32;
     if (lin->panels == 1) lin->panel = d->out;
     lin->panels = (d->out + lin->panel - 1) / lin->panel;
-    lin->fp32 = d->fp32;
     lin->half = be->dtype == T2D_DTYPE_BF16 && !d->fp32;
     lin->type = lin->half && t2d_cpu_has_bf16() ? dnnl_bf16 : dnnl_f32;
     const bool rounded = lin->half && lin->type == dnnl_f32;

@@ -77,7 +77,7 @@ void t2d_cpu_embed(t2d_backend *be, float *x, const t2d_embed *in)
 {
     const int grid = in->size / in->patch, patches = grid * grid, width = 3 * in->patch * in->patch;
     assert(grid > 0 && in->size % in->patch == 0);
-    strip s = {.in = in, .half = be->dtype == T2D_DTYPE_BF16 && !t2d_cpu_linear_is_fp32(in->projection)};
+    strip s = {.in = in, .half = t2d_cpu_linear_is_half(in->projection)};
     for (int c = 0; c < 3; c++) {
         s.scale[c] = 1.0f / (255.0f * in->std[c]);
         s.shift[c] = in->mean[c] / in->std[c];
