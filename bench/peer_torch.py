@@ -2,6 +2,7 @@
 """peer_torch.py [threads [passes]] -- the same window in PyTorch: ViT-B/14 with four registers, 448 x 448, fp32, as the
 published code writes its blocks (q k^T, softmax, v; no fused attention).  Random weights; nothing but time is compared."""
 
+import os
 import sys
 import time
 
@@ -30,7 +31,8 @@ class Block(torch.nn.Module):
 
 
 def main():
-    threads = int(sys.argv[1]) if len(sys.argv) > 1 and int(sys.argv[1]) > 0 else torch.get_num_threads()
+    threads = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    threads = threads or len(os.sched_getaffinity(0))  # as the engine counts; PyTorch's own default may be fewer
     passes = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     torch.set_num_threads(threads)
     torch.manual_seed(0)
