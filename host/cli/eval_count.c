@@ -114,7 +114,7 @@ static int count_mine(eval_job *job)
     status = t2d_results_open(&results, job->mine, job->head, &tally, &err);
     if (status) {
         t2d_tally_release(&tally);
-        return complain(status == T2D_E_ARGUMENT ? EXIT_MISUSE : code_of_output(status), &err);
+        return complain(status == T2D_E_FORMAT ? EXIT_INPUT : code_of_output(status), &err);
     }
     watcher w = {.tally = &tally,
                  .total = share,

@@ -96,8 +96,6 @@ static t2d_status prepare(walk *w, const t2d_reader *reader, t2d_error *err)
     if (report_wants.rounds > 0)
         status = t2d_bootstrap_init(&w->bootstrap, report_wants.rounds, reader->labels,
                                     (uint64_t)report_wants.seed, err);
-    if (status == T2D_OK && report_wants.per_picture)
-        status = picture_csv_open(&w->csv, report_wants.per_picture, report->head, err);
     return status;
 }
 
@@ -125,11 +123,19 @@ int report_make(const char *path, eval_report *report)
     *report = (eval_report){.path = path};
     t2d_status status = t2d_reader_open(&reader, path, &err);
     if (status) return complain(code_of_input(status), &err);
+    bool ours = false; /* whether what failed is an output */
     status = prepare(&w, &reader, &err);
+    if (status == T2D_OK && report_wants.per_picture) {
+        status = picture_csv_open(&w.csv, report_wants.per_picture, report->head, &err);
+        ours = status != T2D_OK;
+    }
     if (status == T2D_OK) status = read_all(&w, &reader, &err);
-    int code = status ? complain(code_of_input(status), &err) : EXIT_GOOD;
-    if (status == T2D_OK && (status = conclude(&w, &err)) != T2D_OK)
-        code = complain(code_of_output(status), &err);
+    if (status == T2D_OK) {
+        status = conclude(&w, &err);
+        ours = status != T2D_OK;
+    }
+    const int code =
+        status == T2D_OK ? EXIT_GOOD : complain(ours ? code_of_output(status) : code_of_input(status), &err);
     picture_csv_close(w.csv);
     t2d_bootstrap_release(&w.bootstrap);
     free(w.room);

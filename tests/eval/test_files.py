@@ -1,0 +1,317 @@
+"""test_files.py -- shards, ranks, stopped and killed runs, bad files, full disks: the same integers, or a sentence."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+
+import layout
+import numpy as np
+import twin
+from evaluate import MODEL, OTHER_MODEL, EvalTest, main
+
+VOC = "VOCdevkit/VOC2012"
+
+
+class Together(EvalTest):
+    pictures = 7
+
+    def setUp(self):
+        super().setUp()
+        self.make(layout.make_voc)
+
+    def whole(self):
+        return self.integers(self.eval("voc21", "-o", "whole.jsonl"))
+
+    def test_shards_add_up(self):
+        whole = self.whole()
+        for n in (1, 2, 3):
+            for i in range(1, n + 1):
+                self.eval("voc21", "--shard", f"{i}/{n}", "-o", f"{i}of{n}.jsonl")
+            parts = [f"{i}of{n}.jsonl" for i in range(n, 0, -1)]
+            out, _ = self.t2d("merge", *parts, "-o", f"merged{n}.jsonl", "--json")
+            self.assertEqual(self.integers(json.loads(out)), whole)
+            records = [[line[key] for key in ("picture", "name", "hash", "cells")] for line in self.lines(f"merged{n}.jsonl")[1:]]
+            self.assertEqual(records, [[line[key] for key in ("picture", "name", "hash", "cells")]
+                                       for line in self.lines("whole.jsonl")[1:]])
+
+    def test_shards_that_do_not_add_up(self):
+        for i in (1, 2, 3):
+            self.eval("voc21", "--shard", f"{i}/3", "-o", f"{i}.jsonl")
+        self.eval("voc21", "--shard", "1/2", "-o", "half.jsonl")
+        self.t2d(*self.arguments("voc21", OTHER_MODEL), "--shard", "3/3", "-o", "other_model.jsonl")
+        self.eval("voc20", "--shard", "3/3", "-o", "other_preset.jsonl")
+        self.eval("voc21", "--pamr", "--shard", "3/3", "-o", "other_options.jsonl")
+        names = twin.BENCHMARKS["voc21"].names(self.data)
+        self.eval("voc21", "--split", self.write("s.txt", "\n".join(names[::-1])), "--shard", "3/3", "-o", "other_data.jsonl")
+        with open(self.path("3.jsonl"), encoding="utf-8") as file:
+            lines = file.readlines()
+        self.write("short.jsonl", "".join(lines[:-1]))
+        self.write("torn.jsonl", "".join(lines)[:-20])
+        self.write("bad.jsonl", "".join([lines[0], lines[1].replace('"cells":[', '"cells":[0,0,1,'), *lines[2:]]))
+        self.write("not.jsonl", "{}\n")
+        first = ("merge", "1.jsonl", "2.jsonl")
+        for code, words, files in ((3, "picture 3 of 7 is in none|shard 3/3 is missing", ()),
+                                   (3, "both count picture 1", ("3.jsonl", "half.jsonl")),
+                                   (3, "both count picture 1", ("3.jsonl", "1.jsonl")),
+                                   (3, "short.jsonl ends after 1 of 2 pictures|run it again", ("short.jsonl",)),
+                                   (3, "torn.jsonl ends after 1 of 2 pictures", ("torn.jsonl",)),
+                                   (3, "bad.jsonl: line 2 is damaged|do not add up", ("bad.jsonl",)),
+                                   (3, "not.jsonl: not a results file", ("not.jsonl",)),
+                                   (3, "No such file", ("none.jsonl",)),
+                                   (2, "do not belong together: model is", ("other_model.jsonl",)),
+                                   (2, "do not belong together: preset", ("other_preset.jsonl",)),
+                                   (2, "do not belong together: pamr is false", ("other_options.jsonl",)),
+                                   (2, "do not belong together: picture_names", ("other_data.jsonl",)),
+                                   (2, "would be replaced", ("3.jsonl", "-o", "1.jsonl"))):
+            with self.subTest(files=files):
+                self.refuses(code, words, *first, *files, *(() if "-o" in files else ("-o", "whole.jsonl")))
+        self.refuses(2, "-o FILE", *first)
+        self.refuses(3, "holds 3 of 7 pictures", "merge", "1.jsonl")
+
+    def run_ranks(self, environments, *more):
+        base = {k: v for k, v in os.environ.items()}
+        processes = [subprocess.Popen([os.environ["T2D_BIN"], *self.arguments("voc21"), "--json", "-o", "ranks.jsonl", *more],
+                                      cwd=self.folder, env={**base, **e}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                     for e in environments]
+        done = [p.communicate(timeout=200) for p in processes]
+        self.assertEqual([p.returncode for p in processes], [0] * len(processes), done)
+        return [out.decode() for out, _ in done]
+
+    def test_ranks_of_every_launcher(self):
+        whole = self.whole()
+        for rank, size in (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE"),
+                           ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"), ("RANK", "WORLD_SIZE")):
+            for n in (2, 3):
+                outs = self.run_ranks([{rank: str(i), size: str(n)} for i in range(n)])
+                self.assertEqual(self.integers(json.loads(outs[0])), whole, rank)
+                self.assertEqual(outs[1:], [""] * (n - 1))
+                self.assertEqual([name for name in self.files() if "part" in name], [])
+                again = self.run_ranks([{rank: "0", size: str(n)}])  # what is there is told again
+                self.assertEqual(self.integers(json.loads(again[0])), whole, rank)
+                os.unlink(self.path("ranks.jsonl"))
+
+    def test_ranks_by_flag_and_in_error(self):
+        whole = self.whole()
+        self.eval("voc21", "-o", "r.jsonl", "--rank", "1", "--ranks", "2")
+        self.assertEqual(self.integers(self.eval("voc21", "-o", "r.jsonl", "--rank", "0", "--ranks", "2")), whole)
+        arguments = self.arguments("voc21")
+        self.refuses(2, "rank 2 of 2", *arguments, "--rank", "2", "--ranks", "2")
+        self.refuses(2, "belong together", *arguments, "--rank", "1")
+        self.refuses(2, "torchrun says rank -1 of 2", *arguments, environment={"RANK": "x", "WORLD_SIZE": "2"})
+        self.refuses(2, "leave one out", *arguments, "--rank", "0", "--ranks", "2", "--shard", "1/2")
+        self.refuses(2, "leave none for share 8 of 9", *arguments, "--shard", "8/9")
+        for shard in ("0/2", "3/2", "1", "a/b", "1/2x", "/"):
+            self.refuses(2, f"--shard {shard}", *arguments, "--shard", shard)
+
+    def test_a_rank_that_never_comes(self):
+        _, message = self.t2d(*self.arguments("voc21"), "-o", "r.jsonl", "--rank", "0", "--ranks", "2", "--patience", "1", code=1)
+        self.assertIn("1 of 2 ranks are not done", message)
+        self.assertEqual(len(self.lines("r.jsonl.part-1-of-2")), 1 + 4)
+
+
+class Stopped(EvalTest):
+    def setUp(self):
+        super().setUp()
+        self.make(layout.make_voc, pictures=60)
+        self.whole = self.integers(self.eval("voc21", "-o", "whole.jsonl"))
+
+    def stop(self, number, after):
+        """Runs until `after` pictures are counted, then sends the signal; (code, stderr)."""
+        process = subprocess.Popen([os.environ["T2D_BIN"], *self.arguments("voc21"), "-o", "r.jsonl", "--pamr", "-t", "1"],
+                                   cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while process.poll() is None:
+            if os.path.exists(self.path("r.jsonl")) and self.read("r.jsonl").count(b"\n") > after:
+                process.send_signal(number)
+                break
+            time.sleep(0.001)
+        _, message = process.communicate(timeout=200)
+        return process.returncode, message.decode()
+
+    def read(self, name):
+        with open(self.path(name), "rb") as file:
+            return file.read()
+
+    def test_stopped_twice_and_gone_on_with(self):
+        whole = self.integers(self.eval("voc21", "--pamr", "-o", "refined.jsonl"))
+        for number, after in ((signal.SIGINT, 3), (signal.SIGTERM, 9), (signal.SIGKILL, 15)):
+            code, message = self.stop(number, after)
+            held = self.read("r.jsonl").count(b"\n") - 1
+            self.assertTrue(after <= held < 60, held)
+            if number != signal.SIGKILL:
+                self.assertEqual(code, 1)
+                self.assertIn(f"{held} of 60 pictures are counted and kept in r.jsonl; the same command goes on", message)
+        self.assertEqual(self.integers(self.eval("voc21", "--pamr", "-o", "r.jsonl")), whole)
+        self.assertEqual(len(self.lines("r.jsonl")), 61)
+
+    def test_a_torn_line_is_cut_off(self):
+        content = self.read("whole.jsonl")
+        for cut in (5, len(content) - 1, len(content) // 2, content.index(b"\n") + 1):
+            self.write("r.jsonl", content[:cut])
+            self.assertEqual(self.integers(self.eval("voc21", "-o", "r.jsonl")), self.whole, cut)
+
+    def test_a_complete_run_is_told_again(self):
+        before = self.read("whole.jsonl")
+        self.assertEqual(self.integers(self.eval("voc21", "-o", "whole.jsonl")), self.whole)
+        self.assertEqual(self.read("whole.jsonl"), before)
+
+    def test_results_of_another_run_are_not_touched(self):
+        before = self.read("whole.jsonl")
+        for words, arguments in (("model is", self.arguments("voc21", OTHER_MODEL)),
+                                 ("preset", self.arguments("voc20")),
+                                 ("pamr is false in one, true in the other", (*self.arguments("voc21"), "--pamr")),
+                                 ("templates is", (*self.arguments("voc21"), "--templates", "simple"))):
+            self.refuses(2, f"whole.jsonl and this run do not belong together|{words}", *arguments, "-o", "whole.jsonl")
+        self.refuses(2, "another shard", *self.arguments("voc21"), "--shard", "1/2", "-o", "whole.jsonl")
+        self.refuses(3, "not a results file", *self.arguments("voc21"), "-o", self.write("x.jsonl", '{"a":1}\n'))
+        self.assertEqual(self.read("whole.jsonl"), before)
+
+    def test_two_runs_do_not_write_one_file(self):
+        process = subprocess.Popen([os.environ["T2D_BIN"], *self.arguments("voc21"), "-o", "r.jsonl", "--pamr", "-t", "1"],
+                                   cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not (os.path.exists(self.path("r.jsonl")) and self.read("r.jsonl")):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGSTOP)
+        self.refuses(1, "another process is writing it", *self.arguments("voc21"), "-o", "r.jsonl", "--pamr")
+        process.send_signal(signal.SIGCONT)
+        self.assertEqual(process.wait(timeout=200), 0)
+
+    def test_full_disk(self):
+        """A limit on file size stands for it: what went through stays, and the run goes on when there is room."""
+        limit = len(self.read("whole.jsonl")) // 2
+
+        def full():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        done = subprocess.run([os.environ["T2D_BIN"], *self.arguments("voc21"), "-o", "r.jsonl"], cwd=self.folder,
+                              capture_output=True, preexec_fn=full, restore_signals=False, timeout=200, check=False)
+        message = done.stderr.decode()
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("r.jsonl: cannot write: File too large", message)
+        self.assertIn("kept", message)
+        content = self.read("r.jsonl")
+        self.assertTrue(content.endswith(b"\n") and content == self.read("r.jsonl"))
+        self.assertTrue(1 < content.count(b"\n") < 61)
+        self.assertEqual(self.integers(self.eval("voc21", "-o", "r.jsonl")), self.whole)
+
+    def test_no_place_for_results(self):
+        self.refuses(1, "No such file", *self.arguments("voc21"), "-o", "none/r.jsonl")
+
+
+class Faults(EvalTest):
+    """One bad file after the other: named, fatal or passed over."""
+
+    def setUp(self):
+        super().setUp()
+        self.make(layout.make_voc, pictures=6)
+        self.names = twin.BENCHMARKS["voc21"].names(self.data)
+
+    def picture(self, i):
+        return f"{self.data}/{VOC}/JPEGImages/{self.names[i]}.jpg"
+
+    def label(self, i):
+        return f"{self.data}/{VOC}/SegmentationClass/{self.names[i]}.png"
+
+    def cut(self, path):
+        with open(path, "rb") as file:
+            content = file.read()
+        with open(path, "wb") as file:
+            file.write(content[: len(content) // 2])
+
+    def spoil(self):
+        """Pictures 1 to 5 in five ways; the words that name each."""
+        os.unlink(self.label(1))
+        self.cut(self.picture(2))
+        layout.save(self.label(3), np.zeros((10, 20), np.uint8))
+        truth = twin.BENCHMARKS["voc21"].truth(self.data, self.names[4])
+        truth[3, 2] = 77
+        layout.save(self.label(4), truth)
+        layout.save(self.label(5), np.zeros((10, 20, 3), np.uint8))
+        return [(self.label(1), "No such file"), (self.picture(2), "JPEG data ends"),
+                (self.label(3), "label map is 20 x 10, its picture"), (self.label(4), "label 77 at x 2, y 3 means nothing in voc21"),
+                (self.label(5), "the PNG is RGB; labels are palette indices or gray")]
+
+    def test_fatal_at_the_first_and_gone_on_with(self):
+        whole = self.integers(self.eval("voc21", "-o", "whole.jsonl"))
+        with open(self.label(1), "rb") as file:
+            sound = file.read()
+        os.unlink(self.label(1))
+        _, message = self.t2d(*self.arguments("voc21"), "-o", "r.jsonl", code=3)
+        self.assertEqual(message.count("\n"), 1)
+        for words in (self.label(1), "No such file", "1 of 6 pictures are counted and kept in r.jsonl", "same command goes on",
+                      "--max-failures"):
+            self.assertIn(words, message)
+        with open(self.label(1), "wb") as file:
+            file.write(sound)
+        self.assertEqual(self.integers(self.eval("voc21", "-o", "r.jsonl")), whole)
+
+    def test_passed_over_named_and_counted(self):
+        wrong = self.spoil()
+        report = self.eval("voc21", "--max-failures", "5", code=5)
+        for path, words in wrong:
+            self.assertRegex(self.message, f"(?m)^t2d: {path}: .*{words}")
+        self.assertIn("5 of 6 pictures failed and are not counted", self.message)
+        self.assertEqual((report["pictures"], report["failed"]), (1, 5))
+        self.agrees(report, self.expected("voc21", self.names[:1]))
+        self.assertTrue(any("5 pictures could not be read" in text for text in report["differences"]))
+        self.assertEqual([path in line["failed"] for (path, _), line in zip(wrong, self.lines("voc21_eval.jsonl")[2:])], [True] * 5)
+        out, _ = self.t2d("merge", "voc21_eval.jsonl", "--json", code=5)
+        self.assertEqual(self.integers(json.loads(out)), self.integers(report))
+
+    def test_limits(self):
+        wrong = self.spoil()
+        for limit, failing in (("0", 0), ("4", 4), ("70%", 4), ("16.6%", 0), ("16.7%", 1)):
+            with self.subTest(limit=limit):
+                _, message = self.t2d(*self.arguments("voc21"), "--max-failures", limit, "-o", "r.jsonl", code=3)
+                self.assertIn(wrong[failing][0], message.splitlines()[-1])
+                self.assertIn(f"{failing + 1} of 6 pictures are counted", message)
+                os.unlink(self.path("r.jsonl"))
+        for limit in ("-1", "1.5", "101%", "x", "5%%", "nan", "%"):
+            self.refuses(2, f"--max-failures {limit}", *self.arguments("voc21"), f"--max-failures={limit}")
+
+    def test_folders_that_are_not_there(self):
+        self.refuses(2, "voc20 has no background", *self.arguments("voc20"), "--background", "0.5")
+        arguments = self.arguments("ade20k")
+        self.refuses(3, "pictures of ade20k are not there|ade/ADEChallengeData2016/images/validation", *arguments)
+        os.makedirs(f"{self.data}/ade/ADEChallengeData2016/images/validation")
+        self.refuses(3, "no pictures (*.jpg) of ade20k", *arguments)
+        os.unlink(f"{self.data}/{VOC}/ImageSets/Segmentation/val.txt")
+        self.refuses(3, "val.txt: cannot open", *self.arguments("voc21"))
+        twice = self.write("twice.txt", f"{self.names[0]}\n{self.names[1]}\n{self.names[0]}\n")
+        self.refuses(3, "is listed twice", *self.arguments("voc21"), "--split", twice)
+        self.refuses(2, "eval wants --preset NAME and --data", "eval", "-m", MODEL)
+        self.refuses(2, "takes no operand", "eval", "somewhere")
+
+
+class Many(EvalTest):
+    def peak(self, count):
+        """KiB of a run over the first `count` pictures."""
+        names = "".join(f"{i:05d}\n" for i in range(count))
+        argv = [os.environ["T2D_BIN"], *self.arguments("voc20"), "-t", "1", "--split", self.write(f"{count}.txt", names), "-o",
+                f"{count}.jsonl", "--bootstrap", "50"]
+        process = subprocess.Popen(argv, cwd=self.folder, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(len(self.lines(f"{count}.jsonl")), count + 1)
+        return usage.ru_maxrss
+
+    def test_twenty_thousand_pictures_in_the_memory_of_two_hundred(self):
+        rng = np.random.default_rng(1)
+        folders = [f"{self.data}/{VOC}/{kind}" for kind in ("JPEGImages", "SegmentationClass")]
+        for i in range(10):
+            picture, labels = layout.scene(rng, [*range(21)], 20 + i, 30 - i)
+            layout.save(f"{folders[0]}/{i:05d}.jpg", picture)
+            layout.save(f"{folders[1]}/{i:05d}.png", labels.astype(np.uint8))
+        for i in range(10, 20000):
+            for folder, suffix in zip(folders, ("jpg", "png")):
+                os.link(f"{folder}/{i % 10:05d}.{suffix}", f"{folder}/{i:05d}.{suffix}")
+        few, many = self.peak(200), self.peak(20000)
+        names = 20000 * 64 // 1024  # a name, its place in the list, and what the allocator keeps between them
+        self.assertLess(many, few + names + 2048)
+
+
+if __name__ == "__main__":
+    main()
