@@ -299,7 +299,7 @@ Test(eval, windows)
 
 typedef struct made {
     int64_t item;
-    int sum;
+    unsigned sum;
 } made;
 
 typedef struct maker {
@@ -317,7 +317,7 @@ static void make(void *context, int64_t item, void *slot)
     }
     made *s = slot;
     s->item = item;
-    for (int i = 0; i < (item % 7) * 1000; i++) s->sum += i ^ (int)item; /* some take longer */
+    for (int i = 0; i < (item % 7) * 1000; i++) s->sum += (unsigned)i ^ (unsigned)item; /* some take longer */
 }
 
 static int released;
