@@ -188,6 +188,19 @@ T2D_API t2d_status t2d_segment(t2d_session *session, const t2d_vocab *vocab, con
                                const t2d_segment_options *options, t2d_mask *mask, float *scores,
                                t2d_error *err);
 
+/* Segments `count` pictures together: their windows share the passes through the tower, which is what keeps a
+ * GPU busy, and every picture's results have the same bits as alone.  masks: [count] as above, or NULL;
+ * scores: NULL, or [count] of what t2d_segment takes.  On failure masks that were allocated here are released
+ * again; the caller's own memory may hold results of some pictures. */
+T2D_API t2d_status t2d_segment_batch(t2d_session *session, const t2d_vocab *vocab, const t2d_image *images,
+                                     int count, const t2d_segment_options *options, t2d_mask *masks,
+                                     float *const *scores, t2d_error *err);
+
+/* Tokens (1 + registers + patches per window) that share a pass at most.  *planned (unless NULL): how many it
+ * were with enough memory; fewer windows travel together for the rest of a session whose device ran out of
+ * it. */
+T2D_API int t2d_session_tokens(const t2d_session *session, int *planned);
+
 /* Features of the whole picture squeezed to size x size (bilinear, no antialias, as published). */
 typedef struct t2d_features {
     int size, grid; /* grid x grid patches */

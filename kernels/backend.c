@@ -36,6 +36,14 @@ static bool is_cuda(const char *device)
     return strcmp(device, "cuda") == 0 || !strncmp(device, "cuda:", 5);
 }
 
+t2d_status t2d_no_room(t2d_backend *be, const char *what, size_t bytes, t2d_error *err)
+{
+    const t2d_status status = be->op->finish(be, err);
+    return status != T2D_OK ? status
+                            : t2d_fail(err, T2D_E_MEMORY, "%s: out of memory on %s (%zu bytes wanted)", what,
+                                       be->device, bytes);
+}
+
 t2d_status t2d_backend_open(const char *device, t2d_dtype dtype, int threads, t2d_backend **be,
                             t2d_error *err)
 {

@@ -15,8 +15,8 @@
  * Every row of a result has the same bits whatever other rows are computed beside it (batch, padding,
  * threads); only the number of tokens of its own sequence may matter.
  *
- * Operations return nothing: a machine that fails remembers it, and `download` (the only call that waits)
- * tells. */
+ * Operations return nothing: a machine that fails remembers it, and `download` or `finish` (the calls that
+ * wait) tell. */
 #ifndef T2D_BACKEND_H
 #define T2D_BACKEND_H
 
@@ -153,9 +153,11 @@ typedef struct t2d_ops {
     /* out [rows, groups] = maximum over scores[rows, first[g] .. first[g+1]-1]; first: host, [groups + 1]. */
     void (*merge_max)(t2d_backend *, float *out, const float *scores, const int32_t *first, int rows,
                       int classes, int groups);
-    /* Waits: labels and scores are host memory.  May allocate scratch that grows with the canvas, kept for
-     * the next. */
+    /* May return before the results are there: `finish` waits for those of all jobs since the last.  May
+     * allocate scratch that grows with the canvas, kept for the next. */
     t2d_status (*readout)(t2d_backend *, const t2d_readout *, t2d_error *);
+    /* Waits, and tells of all that failed since the last wait. */
+    t2d_status (*finish)(t2d_backend *, t2d_error *);
 
     /* ---- stretches ----
      * Operations between `replay` and `recorded` that are the same every time (same calls, same pointers, no
@@ -171,9 +173,14 @@ struct t2d_backend {
     const t2d_ops *op;
     t2d_dtype dtype; /* compute type */
     int threads;     /* host threads it may use */
+    int load;        /* tokens that keep it busy: windows travel together up to so many */
     char device[16]; /* "cpu", "cuda:0" */
     char description[320];
 };
+
+/* Why `alloc` gave nothing for `what`: the machine's own failure where there is one, else that memory is out.
+ */
+t2d_status t2d_no_room(t2d_backend *be, const char *what, size_t bytes, t2d_error *err);
 
 /* Whether sizes and windows of a job make sense; every machine asks before it reads out. */
 t2d_status t2d_readout_check(const t2d_readout *job, t2d_error *err);

@@ -4,15 +4,13 @@
  * Needs T2D_REFERENCE (the folder of reference cases) and the models that the exporter made of them (the
  * ctest fixture `reference_models`).  Tolerances: features and embeddings within 1e-4 of their scale, soft
  * masks within 2e-5, labels on 99.99 % of pixels, the resized picture to the bit. */
-#include "reference.h"
+#include "reference_bench.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
 
 enum { MAX_CLASSES = 16 };
-static const char *const cases[] = {"tiny_reg", "tiny_noreg"};
-enum { CASES = 2 };
 
 /* ---- comparisons ---- */
 
@@ -68,77 +66,6 @@ static void expect_masks(const ref_case *c, const char *stage, const float *scor
     cr_assert_eq(n, count, "%s: %s has %zu values, we looked at %zu", c->name, stage, count, n);
     cr_expect(worst <= 2e-5, "%s: %s differs by %g, at most 2e-5", c->name, stage, worst);
     free(want);
-}
-
-/* ---- the machine ---- */
-
-typedef struct bench {
-    t2d_engine *engine;
-    t2d_vocab *vocab;
-    t2d_session *session;
-} bench;
-
-static void must(t2d_status status, const t2d_error *err)
-{
-    cr_assert_eq(status, T2D_OK, "%s", err->message);
-}
-
-static bench open_bench(const ref_case *c, t2d_dtype dtype, int threads)
-{
-    bench b;
-    t2d_error err;
-    const t2d_engine_options options = {.device = "cpu", .dtype = dtype, .threads = threads};
-    must(t2d_engine_open(c->model, &options, &b.engine, &err), &err);
-    must(t2d_vocab_create(b.engine, c->classes, c->class_count, NULL, &b.vocab, &err), &err);
-    must(t2d_session_create(b.engine, &b.session, &err), &err);
-    return b;
-}
-
-static void close_bench(bench *b)
-{
-    t2d_session_destroy(b->session);
-    t2d_vocab_destroy(b->vocab);
-    t2d_engine_close(b->engine);
-}
-
-/* One way to segment, and the stages it is compared with. */
-typedef struct variant {
-    const char *masks, *labels;
-    t2d_mode mode;
-    int with_background, clean, pamr, background_in_masks;
-} variant;
-
-static const variant variants[] = {
-    {"masks", "labels", T2D_WHOLE, 0, 0, 0, 0},
-    {"masks_bg_clean", "labels_bg_clean", T2D_WHOLE, 1, 1, 0, 0},
-    {"masks_pamr", "labels_pamr", T2D_WHOLE, 0, 0, 1, 0},
-    {"slide_logits", "slide_labels", T2D_SLIDE, 0, 0, 0, 0},
-    {"slide_bg_logits", "slide_bg_labels", T2D_SLIDE, 1, 1, 0, 1},
-};
-enum { VARIANTS = sizeof variants / sizeof *variants };
-
-static t2d_segment_options options_of(const bench *b, const ref_case *c, const variant *v)
-{
-    t2d_segment_options o;
-    t2d_segment_defaults(b->engine, &o);
-    o.mode = v->mode;
-    o.with_background = v->with_background;
-    o.background = c->background;
-    o.clean = v->clean;
-    o.pamr = v->pamr;
-    return o;
-}
-
-/* Labels and, when scores is not NULL, the maps; both malloc'd. */
-static uint16_t *segment(const bench *b, const ref_case *c, const variant *v, float **scores)
-{
-    t2d_error err;
-    t2d_mask mask = {0};
-    const t2d_segment_options o = options_of(b, c, v);
-    const size_t pixels = (size_t)c->image.width * (size_t)c->image.height;
-    if (scores) *scores = calloc(((size_t)c->class_count + 1) * pixels, sizeof **scores);
-    must(t2d_segment(b->session, b->vocab, &c->image, &o, &mask, scores ? *scores : NULL, &err), &err);
-    return mask.ids;
 }
 
 /* ---- tests ---- */
@@ -304,78 +231,6 @@ Test(reference, same_bits_for_any_number_of_threads)
             free(labels[v]);
             free(scores[v]);
         }
-        ref_close(&c);
-    }
-}
-
-/* ---- bf16 ----
- * It changes a score by 3e-4 (root mean square here), so labels of classes that score alike everywhere say
- * nothing.  Two gates, both decided by the fp32 answer alone: no pixel changes whose best two classes are
- * 4e-3 apart; and two classes whose median distance is 5e-3 agree on 99 % of pixels. */
-
-static int by_float(const void *a, const void *b)
-{
-    const float x = *(const float *)a, y = *(const float *)b;
-    return x < y ? -1 : x > y;
-}
-
-static float median_distance(const float *a, const float *b, size_t count)
-{
-    float *d = malloc(count * sizeof *d);
-    for (size_t i = 0; i < count; i++) d[i] = fabsf(a[i] - b[i]);
-    qsort(d, count, sizeof *d, by_float);
-    const float median = d[count / 2];
-    free(d);
-    return median;
-}
-
-static void expect_clear_labels(const ref_case *c, const float *want, const uint16_t *exact,
-                                const uint16_t *got)
-{
-    const size_t pixels = (size_t)c->image.width * (size_t)c->image.height;
-    size_t changed = 0;
-    for (size_t i = 0; i < pixels; i++)
-        for (int k = 0; k < c->class_count; k++)
-            if (got[i] == k && want[exact[i] * pixels + i] - want[(size_t)k * pixels + i] > 4e-3f) changed++;
-    cr_expect_eq(changed, 0, "%s: bf16 changes %zu pixels with a clear label", c->name, changed);
-}
-
-/* Pairs of classes with a margin, and how many there were. */
-static int expect_pairs(const ref_case *c, const float *want, const float *got)
-{
-    const size_t pixels = (size_t)c->image.width * (size_t)c->image.height;
-    int pairs = 0;
-    for (int a = 0; a < c->class_count; a++)
-        for (int b = a + 1; b < c->class_count; b++) {
-            const float *wa = want + (size_t)a * pixels, *wb = want + (size_t)b * pixels;
-            const float *ga = got + (size_t)a * pixels, *gb = got + (size_t)b * pixels;
-            if (median_distance(wa, wb, pixels) < 5e-3f) continue;
-            size_t same = 0;
-            for (size_t i = 0; i < pixels; i++) same += (wa[i] >= wb[i]) == (ga[i] >= gb[i]);
-            cr_expect((double)same >= 0.99 * (double)pixels, "%s: bf16 agrees on %.3f %% for '%s' and '%s'",
-                      c->name, 100.0 * (double)same / (double)pixels, c->classes[a], c->classes[b]);
-            pairs++;
-        }
-    return pairs;
-}
-
-Test(reference, bf16_labels)
-{
-    for (int i = 0; i < CASES; i++) {
-        ref_case c = ref_open(cases[i]);
-        bench exact = open_bench(&c, T2D_DTYPE_FP32, 2), half = open_bench(&c, T2D_DTYPE_BF16, 2);
-        float *want, *got;
-        uint16_t *labels = segment(&exact, &c, &variants[0], &want),
-                 *half_labels = segment(&half, &c, &variants[0], &got);
-        expect_clear_labels(&c, want, labels, half_labels);
-        const int pairs = expect_pairs(&c, want, got);
-        cr_expect(pairs > 0, "%s: no two classes have a margin", c.name);
-        free(labels);
-        free(half_labels);
-        free(want);
-        free(got);
-        close_bench(&exact);
-        close_bench(&half);
         ref_close(&c);
     }
 }

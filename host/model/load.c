@@ -55,8 +55,7 @@ static float *upload(loader *l, const float *host, size_t count, const char *nam
     if (l->status != T2D_OK) return NULL;
     float *p = l->be->op->alloc(l->be, count * sizeof(float));
     if (!p)
-        l->status = t2d_fail(l->err, T2D_E_MEMORY, "tensor %s: out of memory on %s (%zu bytes wanted)", name,
-                             l->be->device, count * sizeof(float));
+        l->status = t2d_no_room(l->be, name, count * sizeof(float), l->err);
     else
         l->be->op->upload(l->be, p, host, count * sizeof(float));
     return p;
@@ -270,6 +269,8 @@ t2d_status t2d_model_load(const char *path, t2d_backend *be, t2d_model *model, t
         model->psi1 = load_linear(&l, "psi.", "linear_layer.weight", "linear_layer.bias", NULL, true);
         model->psi2 = load_linear(&l, "psi.", "hidden_layers.0.weight", "hidden_layers.0.bias", NULL, true);
         load_tokenizer(&l, model);
+        if (l.status == T2D_OK)
+            l.status = be->op->finish(be, err); /* other queues will read what this one wrote */
     }
     free(l.matrix);
     free(l.vector);

@@ -60,7 +60,7 @@ static t2d_status pass_plan(t2d_backend *be, const t2d_model *model, int rows, p
     p->ends = be->op->alloc(be, n * dim * sizeof(float));
     p->features = be->op->alloc(be, n * embed * sizeof(float));
     if (!p->ends || !p->features)
-        return t2d_fail(err, T2D_E_MEMORY, "text features: out of memory on %s", be->device);
+        return t2d_no_room(be, "text features", n * (dim + embed) * sizeof(float), err);
     p->ids = t2d_new(n, sizeof *p->ids, "token ids", err);
     p->index = t2d_new(n, sizeof *p->index, "token rows", err);
     p->host = t2d_new(n * embed, sizeof(float), "text features", err);
@@ -175,7 +175,7 @@ static t2d_status apply_psi(t2d_backend *be, const t2d_model *model, const float
     float *hidden = op->alloc(be, n * dim * sizeof(float)), *out = op->alloc(be, n * dim * sizeof(float));
     t2d_status status = T2D_OK;
     if (!in || !hidden || !out) {
-        status = t2d_fail(err, T2D_E_MEMORY, "psi: out of memory on %s", be->device);
+        status = t2d_no_room(be, "psi", n * (embed + 2 * dim) * sizeof(float), err);
         goto done;
     }
     op->upload(be, in, means, n * embed * sizeof(float));

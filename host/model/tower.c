@@ -16,9 +16,11 @@ t2d_status t2d_workspace_plan(t2d_backend *be, const t2d_tower *tower, int rows,
     *ws = (t2d_workspace){
         .rows = rows, .dim = tower->dim, .hidden = tower->hidden, .bytes = x + 2 * norm + qkv + hidden};
     ws->block = be->op->alloc(be, ws->bytes);
-    if (!ws->block)
-        return t2d_fail(err, T2D_E_MEMORY, "workspace of %d tokens: out of memory on %s (%zu bytes wanted)",
-                        rows, be->device, ws->bytes);
+    if (!ws->block) {
+        const size_t bytes = ws->bytes;
+        *ws = (t2d_workspace){0};
+        return t2d_no_room(be, "workspace", bytes, err);
+    }
     char *at = ws->block;
     ws->x = (float *)(void *)at;
     ws->norm = at += x;

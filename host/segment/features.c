@@ -56,7 +56,8 @@ static t2d_status compute(t2d_session *s, const t2d_image *image, bool swap, t2d
     const size_t patches = (size_t)f->grid * (size_t)f->grid, dim = (size_t)f->dim, heads = (size_t)f->heads;
     const int skip = t2d_prefix_tokens(s->engine), tokens = skip + (int)patches;
     const t2d_rect whole = {0, 0, image->width, image->height};
-    t2d_forward(s, image->width, image->height, &whole, 1, f->size, swap);
+    t2d_forward_embed(s, s->pixels.data, image->width, image->height, &whole, 1, f->size, swap, 0);
+    t2d_forward_blocks(s, 1, f->size);
     op->cls_logits(s->be, s->logits.data, s->ws.qkv, 1, tokens, skip, f->heads);
     op->head_pool(s->be, s->pooled.data, s->logits.data, s->features.data, 1, tokens, skip, f->heads, f->dim);
     t2d_status status =

@@ -21,9 +21,7 @@ t2d_status t2d_buffer_reserve(t2d_session *session, t2d_buffer *buffer, size_t b
     if (buffer->data) be->op->release(be, buffer->data);
     buffer->data = be->op->alloc(be, bytes);
     buffer->bytes = buffer->data ? bytes : 0;
-    return buffer->data ? T2D_OK
-                        : t2d_fail(err, T2D_E_MEMORY, "%s: out of memory on %s (%zu bytes wanted)", what,
-                                   be->device, bytes);
+    return buffer->data ? T2D_OK : t2d_no_room(be, what, bytes, err);
 }
 
 /* The stored position table resampled for grid x grid patches, on the machine. */
@@ -64,15 +62,19 @@ t2d_status t2d_forward_plan(t2d_session *session, int windows, int size, t2d_err
                               (size_t)rows * (size_t)m->config.vision.dim * sizeof(float), "features", err);
 }
 
-void t2d_forward(t2d_session *session, int width, int height, const t2d_rect *windows, int count, int size,
-                 bool swap)
+static int tokens_of(const t2d_session *session, int size)
+{
+    const int grid = size / session->engine->model.config.vision.patch;
+    return t2d_prefix_tokens(session->engine) + grid * grid;
+}
+
+void t2d_forward_embed(t2d_session *session, const uint8_t *pixels, int width, int height,
+                       const t2d_rect *windows, int count, int size, bool swap, int slot)
 {
     const t2d_model *m = &session->engine->model;
-    const t2d_ops *op = session->be->op;
-    const int dim = m->vision.dim, grid = size / m->config.vision.patch;
-    const int tokens = t2d_prefix_tokens(session->engine) + grid * grid;
-    assert(session->grid == grid);
-    const t2d_embed embed = {.pixels = session->pixels.data,
+    const int dim = m->vision.dim;
+    assert(session->grid == size / m->config.vision.patch);
+    const t2d_embed embed = {.pixels = pixels,
                              .width = width,
                              .height = height,
                              .windows = windows,
@@ -88,15 +90,23 @@ void t2d_forward(t2d_session *session, int width, int height, const t2d_rect *wi
                              .position = session->position.data,
                              .register_count = m->config.vision.registers,
                              .dim = dim};
-    op->embed(session->be, session->ws.x, &embed); /* [count, tokens, dim] */
-    /* From here on everything depends on these four alone. */
+    float *x = session->ws.x + (size_t)slot * (size_t)tokens_of(session, size) * (size_t)dim;
+    session->be->op->embed(session->be, x, &embed); /* [count, tokens, dim] */
+}
+
+void t2d_forward_blocks(t2d_session *session, int count, int size)
+{
+    const t2d_model *m = &session->engine->model;
+    const t2d_ops *op = session->be->op;
+    const int tokens = tokens_of(session, size);
+    /* Everything here depends on these alone; where the workspace's parts lie follows from its rows. */
     const struct {
-        const void *stream, *features;
-        int64_t count, tokens;
-    } key = {session->ws.x, session->features.data, count, tokens};
+        const void *workspace, *features;
+        int64_t rows, count, tokens;
+    } key = {session->ws.block, session->features.data, session->ws.rows, count, tokens};
     if (op->replay(session->be, &key, sizeof key)) return;
     t2d_tower_forward(session->be, &m->vision, &session->ws, count, tokens); /* all blocks */
     op->layernorm(session->be, session->features.data, true, session->ws.x, m->vision.norm_w,
-                  m->vision.norm_b, count * tokens, dim, m->vision.eps);
+                  m->vision.norm_b, count * tokens, m->vision.dim, m->vision.eps);
     op->recorded(session->be);
 }

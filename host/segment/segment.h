@@ -26,11 +26,23 @@ typedef struct t2d_buffer {
     size_t bytes;
 } t2d_buffer;
 
+/* One of the pictures that travel together. */
+typedef struct t2d_picture {
+    const t2d_image *image;
+    t2d_mask *mask;    /* or NULL */
+    float *scores;     /* or NULL */
+    bool allocated;    /* mask->ids is ours until all has gone well */
+    int width, height; /* of the canvas */
+    size_t at;         /* where its pixels begin in session->pixels */
+    int first, count;  /* its windows in session->windows */
+} t2d_picture;
+
 struct t2d_session {
     t2d_engine *engine;
     t2d_backend *be;
     t2d_workspace ws;
-    t2d_buffer pixels;   /* the canvas */
+    int load;            /* tokens per pass: the machine's, or fewer where memory had no room */
+    t2d_buffer pixels;   /* the canvases */
     t2d_buffer position; /* [grid * grid, dim] for `grid` */
     int grid;            /* 0: none yet */
     t2d_buffer features; /* [windows at once, tokens, dim] after the final norm */
@@ -43,6 +55,8 @@ struct t2d_session {
     size_t canvas_bytes;
     t2d_rect *windows;
     int window_capacity;
+    t2d_picture *pictures;
+    int picture_capacity;
 };
 
 /* Another backend like the engine's, sharing its weights. */
@@ -64,12 +78,21 @@ t2d_status t2d_buffer_reserve(t2d_session *session, t2d_buffer *buffer, size_t b
 /* Plans the workspace for `windows` at once at this window size, and the position table of its grid. */
 t2d_status t2d_forward_plan(t2d_session *session, int windows, int size, t2d_error *err);
 
-/* Windows of the picture in session->pixels through the vision tower: session->features. */
-void t2d_forward(t2d_session *session, int width, int height, const t2d_rect *windows, int count, int size,
-                 bool swap);
+/* Windows of one picture (`pixels`: the machine's, [height, width, 3]) into the residual stream, as its
+ * windows number `slot` and on. */
+void t2d_forward_embed(t2d_session *session, const uint8_t *pixels, int width, int height,
+                       const t2d_rect *windows, int count, int size, bool swap, int slot);
+/* `count` embedded windows through the vision tower: session->features. */
+void t2d_forward_blocks(t2d_session *session, int count, int size);
 
 /* 1 (CLS) + registers: the tokens before the patches. */
 int t2d_prefix_tokens(const t2d_engine *engine);
+
+/* ---- pictures.c ---- */
+
+/* session->pictures [count], checked and with room for their results, all the way to masks and scores. */
+t2d_status t2d_segment_pictures(t2d_session *session, const t2d_vocab *vocab, int count,
+                                const t2d_segment_options *options, t2d_error *err);
 
 /* Whether `image` is a picture at all. */
 t2d_status t2d_image_check(const t2d_image *image, t2d_error *err);

@@ -87,7 +87,7 @@ static t2d_status encode(t2d_vocab *v, const aliases *a, const t2d_vocab_options
     status = t2d_text_embed(be, &engine->model, (const char *const *)a->names, v->rows, prompts, prompt_count,
                             v->vectors, err);
     if (status == T2D_OK && !(v->text = be->op->alloc(be, bytes)))
-        status = t2d_fail(err, T2D_E_MEMORY, "class vectors: out of memory on %s", be->device);
+        status = t2d_no_room(be, "class vectors", bytes, err);
     if (status == T2D_OK) {
         be->op->upload(be, v->text, v->vectors, bytes);
         status = be->op->download(be, v->vectors, v->text, bytes, err); /* waits: the upload has arrived */

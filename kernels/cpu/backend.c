@@ -5,6 +5,8 @@
 
 #include "cpu.h"
 
+enum { LOAD = 4096 }; /* tokens: products are at their best long before, and memory grows with them */
+
 /* ---- memory ---- */
 
 static void *block_new(size_t bytes)
@@ -61,6 +63,8 @@ void *t2d_cpu_scratch(t2d_cpu *cpu, int slot, size_t bytes)
     return cpu->scratch[slot].data;
 }
 
+static t2d_status cpu_finish(t2d_backend *be, t2d_error *err) { return t2d_cpu_check((t2d_cpu *)be, err); }
+
 /* Nothing is gained by recording: a call is not a launch. */
 static bool cpu_replay(t2d_backend *be, const void *key, size_t bytes)
 {
@@ -104,6 +108,7 @@ static const t2d_ops OPS = {
     .clean = t2d_cpu_clean,
     .merge_max = t2d_cpu_merge_max,
     .readout = t2d_cpu_readout,
+    .finish = cpu_finish,
     .replay = cpu_replay,
     .recorded = cpu_recorded,
 };
@@ -164,6 +169,7 @@ t2d_status t2d_cpu_open(t2d_dtype dtype, int threads, t2d_backend **be, t2d_erro
     cpu->base.op = &OPS;
     cpu->base.dtype = dtype;
     cpu->base.threads = threads;
+    cpu->base.load = LOAD;
     snprintf(cpu->base.device, sizeof cpu->base.device, "cpu");
     snprintf(cpu->base.description, sizeof cpu->base.description, "%s, oneDNN %d.%d %s%s, %d thread%s", chip,
              dnnl_version()->major, dnnl_version()->minor, instruction_set(),

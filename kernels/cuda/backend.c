@@ -5,7 +5,10 @@
 #include "cuda/machine.h"
 #include "cuda/operations.h"
 
-enum { OLDEST = 8 }; /* compute capability of the kernels: mma.sync with bf16, cp.async */
+enum {
+    OLDEST = 8,   /* compute capability of the kernels: mma.sync with bf16, cp.async */
+    LOAD = 32768, /* tokens: 31 windows of 448 x 448 */
+};
 
 static void cuda_close(t2d_backend *be)
 {
@@ -44,6 +47,7 @@ static const t2d_ops OPS = {
     .clean = t2d_cuda_op_clean,
     .merge_max = t2d_cuda_op_merge_max,
     .readout = t2d_cuda_read_out,
+    .finish = t2d_cuda_finish,
     .replay = t2d_cuda_replay,
     .recorded = t2d_cuda_recorded,
 };
@@ -54,7 +58,7 @@ static t2d_status refuse(t2d_error *err, const char *device, int error)
 {
     char text[320];
     (void)cudaGetLastError();
-    t2d_cuda_explain(text, sizeof text, "cuda", error);
+    t2d_cuda_explain(text, sizeof text, error);
     return t2d_fail(err, T2D_E_DEVICE, "device %s: %s", device, text);
 }
 
@@ -118,7 +122,7 @@ t2d_status t2d_cuda_open(const char *device, t2d_dtype dtype, int threads, t2d_b
     t2d_cuda *cu = t2d_new(1, sizeof *cu, "cuda backend", err);
     if (!cu) return T2D_E_MEMORY;
     cu->device = index;
-    cu->base = (t2d_backend){.op = &OPS, .dtype = dtype, .threads = threads};
+    cu->base = (t2d_backend){.op = &OPS, .dtype = dtype, .threads = threads, .load = LOAD};
     snprintf(cu->base.device, sizeof cu->base.device, "cuda:%d", index);
     status = look_at_chip(cu, err);
     if (status == T2D_OK &&

@@ -37,12 +37,10 @@ static const char *advice(int error)
     return NULL;
 }
 
-void t2d_cuda_explain(char *text, size_t size, const char *chip, int error)
+void t2d_cuda_explain(char *text, size_t size, int error)
 {
-    const char *more = advice(error);
-    snprintf(text, size, "%s: %s%s%s (CUDA error %d)", chip,
-             more ? more : cudaGetErrorString((cudaError_t)error), more && error >= 700 ? ": " : "",
-             more && error >= 700 ? cudaGetErrorString((cudaError_t)error) : "", error);
+    const char *words = cudaGetErrorString((cudaError_t)error), *more = advice(error);
+    snprintf(text, size, "%s%s%s (CUDA error %d)", words, more ? ": " : "", more ? more : "", error);
 }
 
 void t2d_cuda_remember(t2d_cuda *cu, t2d_status status, const char *format, ...)
@@ -57,12 +55,12 @@ void t2d_cuda_remember(t2d_cuda *cu, t2d_status status, const char *format, ...)
 
 bool t2d_cuda_ok(t2d_cuda *cu, int error, const char *what)
 {
-    char text[sizeof cu->failure - 64];
+    char text[320];
     if (error == cudaSuccess) return true;
     (void)cudaGetLastError(); /* or the next call finds it again */
-    t2d_cuda_explain(text, sizeof text, cu->chip, error);
+    t2d_cuda_explain(text, sizeof text, error);
     t2d_cuda_remember(cu, error == cudaErrorMemoryAllocation ? T2D_E_MEMORY : T2D_E_DEVICE,
-                      "%s: %.250s, in %s", cu->base.device, text, what);
+                      "%s, %s: %s, in %s", cu->base.device, cu->chip, text, what);
     return false;
 }
 

@@ -89,8 +89,7 @@ static t2d_status send(t2d_backend *be, const t2d_linear_desc *d, t2d_linear *li
     lin->bias_typed = t2d_cuda_alloc(be, out * size);
     lin->bias = t2d_cuda_alloc(be, out * sizeof *bias);
     if (!lin->weight || !lin->bias_typed || !lin->bias) {
-        status = t2d_fail(err, T2D_E_MEMORY, "%s: out of memory on %s (%zu bytes wanted)", d->name,
-                          be->device, bytes);
+        status = t2d_no_room(be, d->name, bytes, err);
         goto done;
     }
     t2d_cuda_upload(be, lin->weight, weight, bytes);

@@ -14,8 +14,9 @@
 #include "cuda/gemm.h"
 
 enum {
-    T2D_CUDA_GRAPHS = 8, /* recorded stretches that are kept; the one used longest ago goes first */
-    T2D_CUDA_KEY = 64,   /* bytes of a stretch's key, at most */
+    T2D_CUDA_GRAPHS = 8,    /* recorded stretches that are kept; the one used longest ago goes first */
+    T2D_CUDA_KEY = 64,      /* bytes of a stretch's key, at most */
+    T2D_CUDA_ARRIVALS = 64, /* results that one wait may bring */
 };
 
 /* Scratch blocks on the device that grow and stay: one per purpose. */
@@ -45,6 +46,17 @@ typedef struct t2d_staging {
     cudaEvent_t free[2]; /* when the copies of a half are done */
 } t2d_staging;
 
+/* Results on their way: pinned memory, and where its parts go once they have arrived. */
+typedef struct t2d_arrivals {
+    char *memory;
+    size_t used;
+    int count;
+    struct {
+        void *to; /* host */
+        size_t at, bytes;
+    } items[T2D_CUDA_ARRIVALS];
+} t2d_arrivals;
+
 /* A stretch of operations that the device replays as one (t2d_ops.replay). */
 typedef struct t2d_stretch {
     char key[T2D_CUDA_KEY];
@@ -60,12 +72,13 @@ typedef struct t2d_cuda {
     cudaStream_t stream;
     t2d_gemm *gemm;
     t2d_staging staging;
+    t2d_arrivals arrivals;
     t2d_cuda_block scratch[T2D_CUDA_SCRATCH];
     t2d_stretch stretches[T2D_CUDA_GRAPHS];
     t2d_stretch *recording;
     unsigned uses;
     t2d_status failed; /* remembered */
-    char failure[400];
+    char failure[640];
 } t2d_cuda;
 
 t2d_status t2d_cuda_open(const char *device, t2d_dtype dtype, int threads, t2d_backend **be, t2d_error *err);
@@ -73,7 +86,7 @@ t2d_status t2d_cuda_open(const char *device, t2d_dtype dtype, int threads, t2d_b
 /* ---- failures.c ---- */
 
 /* What a runtime error means and what to do about it, as a sentence. */
-void t2d_cuda_explain(char *text, size_t size, const char *chip, int error);
+void t2d_cuda_explain(char *text, size_t size, int error);
 /* True when there is nothing to complain about; otherwise the first complaint is remembered. */
 bool t2d_cuda_ok(t2d_cuda *cu, int error, const char *what);
 void t2d_cuda_remember(t2d_cuda *cu, t2d_status status, const char *format, ...)
@@ -94,6 +107,10 @@ t2d_status t2d_cuda_download(t2d_backend *, void *to_host, const void *from, siz
 void *t2d_cuda_scratch(t2d_cuda *cu, int block, size_t bytes);
 /* The same, without complaint. */
 void *t2d_cuda_scratch_try(t2d_cuda *cu, int block, size_t bytes);
+/* `bytes` of device memory to `to_host` by the next t2d_cuda_arrive, or before. */
+void t2d_cuda_bring(t2d_cuda *cu, void *to_host, const void *from, size_t bytes);
+/* Waits for the stream and carries away what it has brought. */
+void t2d_cuda_arrive(t2d_cuda *cu);
 /* A scratch block with a copy of host memory. */
 void *t2d_cuda_send(t2d_cuda *cu, int block, const void *host, size_t bytes);
 
@@ -119,5 +136,6 @@ void t2d_cuda_graphs_close(t2d_cuda *cu);
 /* ---- results.c ---- */
 
 t2d_status t2d_cuda_read_out(t2d_backend *, const t2d_readout *, t2d_error *);
+t2d_status t2d_cuda_finish(t2d_backend *, t2d_error *);
 
 #endif

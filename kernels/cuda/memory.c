@@ -3,7 +3,11 @@
 
 #include "cuda/machine.h"
 
-enum { HALF = 8 << 20, PLACE = 256 }; /* bytes of half the staging memory; what starts there is aligned so */
+enum {
+    HALF = 8 << 20,      /* bytes of half the staging memory */
+    ARRIVALS = 16 << 20, /* bytes of results that may be on their way: 27 masks of 640 x 480 */
+    PLACE = 256,         /* what is put into pinned memory is aligned so */
+};
 
 static size_t round_up(size_t bytes) { return (bytes + PLACE - 1) / PLACE * PLACE; }
 
@@ -13,10 +17,13 @@ void *t2d_cuda_alloc(t2d_backend *be, size_t bytes)
 {
     t2d_cuda *cu = (t2d_cuda *)be;
     void *p = NULL;
-    if (cudaSetDevice(cu->device) == cudaSuccess && cudaMalloc(&p, bytes ? bytes : 1) == cudaSuccess)
-        return p;
-    (void)cudaGetLastError();
-    return NULL;
+    cudaError_t e = cudaSetDevice(cu->device);
+    if (e == cudaSuccess) e = cudaMalloc(&p, bytes ? bytes : 1);
+    if (e == cudaErrorMemoryAllocation)
+        (void)cudaGetLastError(); /* the caller may ask for less */
+    else
+        (void)t2d_cuda_ok(cu, e, "asking for memory");
+    return e == cudaSuccess ? p : NULL;
 }
 
 void t2d_cuda_release(t2d_backend *be, void *p)
@@ -61,7 +68,12 @@ t2d_status t2d_staging_open(t2d_cuda *cu, t2d_error *err)
         t2d_cuda_ok(cu, cudaEventCreateWithFlags(&s->free[0], cudaEventDisableTiming), "an event") &&
         t2d_cuda_ok(cu, cudaEventCreateWithFlags(&s->free[1], cudaEventDisableTiming), "an event");
     s->memory = memory;
-    return done ? T2D_OK : t2d_cuda_tell(cu, err);
+    memory = NULL;
+    if (done && t2d_cuda_ok(cu, cudaHostAlloc(&memory, ARRIVALS, cudaHostAllocDefault), "pinned memory")) {
+        cu->arrivals.memory = memory;
+        return T2D_OK;
+    }
+    return t2d_cuda_tell(cu, err);
 }
 
 void t2d_staging_close(t2d_cuda *cu)
@@ -70,6 +82,7 @@ void t2d_staging_close(t2d_cuda *cu)
     for (int i = 0; i < 2; i++)
         if (s->free[i]) (void)cudaEventDestroy(s->free[i]);
     if (s->memory) (void)cudaFreeHost(s->memory);
+    if (cu->arrivals.memory) (void)cudaFreeHost(cu->arrivals.memory);
 }
 
 /* `bytes` (at most HALF) of pinned memory that no copy uses any more. */
@@ -136,6 +149,37 @@ t2d_status t2d_cuda_download(t2d_backend *be, void *to_host, const void *from, s
     if (cu->failed == T2D_OK && t2d_cuda_ok(cu, cudaSetDevice(cu->device), "a copy from the device"))
         (void)fetch(cu, to_host, from, bytes);
     return t2d_cuda_tell(cu, err);
+}
+
+/* ---- results that travel together ---- */
+
+void t2d_cuda_arrive(t2d_cuda *cu)
+{
+    t2d_arrivals *a = &cu->arrivals;
+    if (cu->failed == T2D_OK && t2d_cuda_ok(cu, cudaStreamSynchronize(cu->stream), "the work queued"))
+        for (int i = 0; i < a->count; i++)
+            memcpy(a->items[i].to, a->memory + a->items[i].at, a->items[i].bytes);
+    a->count = 0;
+    a->used = 0;
+}
+
+void t2d_cuda_bring(t2d_cuda *cu, void *to_host, const void *from, size_t bytes)
+{
+    t2d_arrivals *a = &cu->arrivals;
+    if (cu->failed != T2D_OK) return;
+    if (bytes > ARRIVALS) {
+        (void)fetch(cu, to_host, from, bytes);
+        return;
+    }
+    if (a->used + bytes > ARRIVALS || a->count == T2D_CUDA_ARRIVALS) t2d_cuda_arrive(cu);
+    if (!t2d_cuda_ok(cu,
+                     cudaMemcpyAsync(a->memory + a->used, from, bytes, cudaMemcpyDeviceToHost, cu->stream),
+                     "a copy from the device"))
+        return;
+    a->items[a->count].to = to_host;
+    a->items[a->count].at = a->used;
+    a->items[a->count++].bytes = bytes;
+    a->used += round_up(bytes);
 }
 
 void *t2d_cuda_send(t2d_cuda *cu, int block, const void *host, size_t bytes)

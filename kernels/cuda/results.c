@@ -35,7 +35,7 @@ static const float *refine(t2d_cuda *cu, const t2d_readout *job, const t2d_rect 
                : NULL;
 }
 
-/* Queues everything; where the results will lie. */
+/* Scratch that the job needs, and all its kernels; results stay on the device. */
 static bool compute(t2d_cuda *cu, const t2d_readout *job, uint16_t **labels, float **out)
 {
     const size_t pixels = (size_t)job->width * (size_t)job->height;
@@ -60,16 +60,22 @@ t2d_status t2d_cuda_read_out(t2d_backend *be, const t2d_readout *job, t2d_error 
 {
     t2d_cuda *cu = (t2d_cuda *)be;
     const size_t pixels = (size_t)job->width * (size_t)job->height;
+    const size_t channels = (size_t)job->classes + job->with_background;
     uint16_t *labels = NULL;
     float *out = NULL;
-    t2d_status status = t2d_readout_check(job, err);
-    if (status != T2D_OK) return status;
-    if (cu->failed == T2D_OK && t2d_cuda_ok(cu, cudaSetDevice(cu->device), "the readout"))
-        (void)compute(cu, job, &labels, &out);
-    if (cu->failed != T2D_OK || (!labels && !out)) return t2d_cuda_tell(cu, err);
-    if (labels) status = t2d_cuda_download(be, job->labels, labels, pixels * sizeof *labels, err);
-    if (out && status == T2D_OK)
-        status = t2d_cuda_download(be, job->out, out,
-                                   ((size_t)job->classes + job->with_background) * pixels * sizeof *out, err);
-    return status;
+    const t2d_status status = t2d_readout_check(job, err);
+    if (status != T2D_OK || cu->failed != T2D_OK) return status; /* what failed before is told by `finish` */
+    if (!t2d_cuda_ok(cu, cudaSetDevice(cu->device), "the readout") || !compute(cu, job, &labels, &out))
+        return T2D_OK;
+    if (labels) t2d_cuda_bring(cu, job->labels, labels, pixels * sizeof *labels);
+    if (out) t2d_cuda_bring(cu, job->out, out, channels * pixels * sizeof *out);
+    return T2D_OK;
+}
+
+t2d_status t2d_cuda_finish(t2d_backend *be, t2d_error *err)
+{
+    t2d_cuda *cu = (t2d_cuda *)be;
+    if (cu->failed == T2D_OK) (void)t2d_cuda_ok(cu, cudaSetDevice(cu->device), "the work queued");
+    t2d_cuda_arrive(cu);
+    return t2d_cuda_tell(cu, err);
 }

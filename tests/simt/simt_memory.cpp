@@ -198,7 +198,7 @@ cudaError_t cudaMalloc(void **p, size_t n)
     stats.allocations++;
     if (broken_device()) return note(broken_device());
     if (capturing()) return note(cudaErrorStreamCaptureUnsupported);
-    if (n > memory_limit - memory_used) return note(cudaErrorMemoryAllocation);
+    if (n + memory_used > memory_limit) return note(cudaErrorMemoryAllocation);
     const size_t pages = (n + 255 + 4095) / 4096 * 4096;
     unsigned char *base = arena_next, *user = base + pages - (n + 255) / 256 * 256;
     arena_next += pages + 4096; /* the next page stays inaccessible */
@@ -237,7 +237,7 @@ cudaError_t cudaFree(void *p)
 }
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)
 {
-    *free_bytes = simt::memory_limit - simt::memory_used;
+    *free_bytes = simt::memory_used < simt::memory_limit ? simt::memory_limit - simt::memory_used : 0;
     *total = simt::memory_limit;
     return cudaSuccess;
 }
