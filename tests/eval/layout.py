@@ -30,9 +30,9 @@ def regions(rng, height, width, count):
     return np.argmin((y[..., None] - at[:, 0]) ** 2 + (x[..., None] - at[:, 1]) ** 2, -1)
 
 
-def scene(rng, values, height, width):
+def scene(rng, values, height, width, regions_most=7):
     """A picture and its raw label map: every region has a colour that its value decides, and noise."""
-    region = regions(rng, height, width, min(7, len(values)))
+    region = regions(rng, height, width, min(regions_most, len(values)))
     chosen = rng.choice(values, region.max() + 1, replace=len(values) < region.max() + 1)
     labels = np.asarray(chosen)[region]
     colour = np.stack([(labels * k + 40) % 256 for k in (67, 131, 29)], -1)
