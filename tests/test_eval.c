@@ -348,6 +348,33 @@ Test(eval, ahead_keeps_order_and_bounds)
     cr_assert_eq(released, 0);
 }
 
+/* Some are held while others are taken, as pictures of a batch are. */
+Test(eval, ahead_holds_several)
+{
+    enum { DEPTH = 5, HELD = 4, ITEMS = 103 };
+    for (int threads = 1; threads <= 4; threads += 3) {
+        maker m = {0};
+        t2d_ahead *ahead;
+        t2d_error err = {0};
+        cr_assert_eq(t2d_ahead_start(&ahead, ITEMS, threads, DEPTH, sizeof(made), make, &m, &err), T2D_OK);
+        made *held[HELD];
+        int64_t given = 0;
+        for (int64_t i = 0; i < ITEMS; i++) {
+            held[i % HELD] = t2d_ahead_take(ahead);
+            cr_assert(held[i % HELD]);
+            for (int64_t k = given; k <= i; k++) cr_assert_eq(held[k % HELD]->item, k);
+            while (i - given >= (i % 7 < HELD - 1 ? i % 7 : HELD - 1)) {
+                t2d_ahead_give_back(ahead);
+                given++;
+            }
+        }
+        cr_assert_null(t2d_ahead_take(ahead));
+        released = 0;
+        t2d_ahead_stop(ahead, release);
+        cr_assert_eq(released, ITEMS - given);
+    }
+}
+
 Test(eval, ahead_stops_early)
 {
     for (int taken = 0; taken < 4; taken++) {

@@ -9,7 +9,7 @@ struct t2d_ahead {
     pthread_cond_t room, made;
     void (*make)(void *context, int64_t item, void *slot);
     void *context;
-    int64_t count, next, taken; /* items; the next to be made; the one in use or waited for */
+    int64_t count, next, taken, returned; /* items; the next to be made, to be taken, to be given back */
     int depth, thread_count;
     bool stopping;
     pthread_t *threads;
@@ -28,7 +28,7 @@ static void *work(void *argument)
     t2d_ahead *a = argument;
     pthread_mutex_lock(&a->lock);
     for (;;) {
-        while (!a->stopping && a->next < a->count && a->next - a->taken >= a->depth)
+        while (!a->stopping && a->next < a->count && a->next - a->returned >= a->depth)
             pthread_cond_wait(&a->room, &a->lock);
         if (a->stopping || a->next >= a->count) break;
         const int64_t item = a->next++;
@@ -79,14 +79,14 @@ void *t2d_ahead_take(t2d_ahead *a)
     pthread_mutex_lock(&a->lock);
     while (!a->ready[a->taken % a->depth]) pthread_cond_wait(&a->made, &a->lock);
     pthread_mutex_unlock(&a->lock);
-    return slot_of(a, a->taken);
+    return slot_of(a, a->taken++);
 }
 
 void t2d_ahead_give_back(t2d_ahead *a)
 {
     pthread_mutex_lock(&a->lock);
-    a->ready[a->taken % a->depth] = false;
-    a->taken++;
+    a->ready[a->returned % a->depth] = false;
+    a->returned++;
     pthread_cond_signal(&a->room);
     pthread_mutex_unlock(&a->lock);
 }

@@ -8,12 +8,13 @@
 typedef struct t2d_ahead t2d_ahead;
 
 /* Starts `threads` threads that fill slots (`slot_bytes` each, zeroed at first, reused later) by
- * make(context, item, slot) for items 0 .. count - 1, at most `depth` items beyond the one in use. */
+ * make(context, item, slot) for items 0 .. count - 1.  At most `depth` items are made and not given back. */
 t2d_status t2d_ahead_start(t2d_ahead **ahead, int64_t count, int threads, int depth, size_t slot_bytes,
                            void (*make)(void *context, int64_t item, void *slot), void *context,
                            t2d_error *err);
 
-/* Waits for the next item; NULL after the last.  The slot is the caller's until it is given back. */
+/* Waits for the next item; NULL after the last.  The slot is the caller's until it is given back.  Several
+ * may be held, fewer than `depth`; the one that was taken first is given back first. */
 void *t2d_ahead_take(t2d_ahead *ahead);
 void t2d_ahead_give_back(t2d_ahead *ahead);
 

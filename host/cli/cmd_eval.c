@@ -42,6 +42,8 @@ static const arg_option options[] = {
     {ARG_INT, 0, "local-rank", "L", "--device cuda is cuda:L", &opt.local_rank, 0, 1023},
     {ARG_INT, 0, "patience", "S", "seconds rank 0 waits for news from the others (600)", &opt.patience, 1,
      1000000},
+    {ARG_INT, 0, "batch", "N", "pictures segmented together (default: what fills a pass)", &opt.together, 1,
+     64},
     {ARG_INT, 0, "readers", "N", "threads that read pictures ahead (2)", &opt.readers, 1, 256},
     OPTIONS_REPORT,
     {ARG_INT, 0, "worst", "K", "name the K worst pictures", &report_wants.worst, 0, 10000},

@@ -132,6 +132,7 @@ static int count_mine(eval_job *job)
                               .first = job->first,
                               .step = job->step,
                               .readers = job->asked->readers,
+                              .together = job->asked->together,
                               .most_failures = most,
                               .results = &results,
                               .tally = &tally,

@@ -248,6 +248,7 @@ typedef struct t2d_eval_run {
     const t2d_segment_options *options;
     int64_t first, step;   /* pictures first, first + step, ... */
     int readers;           /* threads that read pictures */
+    int together;          /* pictures segmented in one call; 0: as many as fill a pass of the machine */
     int64_t most_failures; /* pictures that may fail */
     t2d_results *results;
     t2d_tally *tally; /* of what the results file holds already, and then of all */

@@ -58,12 +58,13 @@ class Benchmarks(EvalTest):
         report = self.eval("voc20", "--split", self.write("two.txt", "\r\n".join(names)))
         self.agrees(report, self.expected("voc20", names))
 
-    def test_threads_and_readers_change_nothing(self):
-        self.make(layout.make_ade)
-        reports = [self.integers(self.eval("ade20k", "-o", f"{t}{r}.jsonl", "-t", t, "--readers", r))
-                   for t, r in (("1", "1"), ("2", "1"), ("3", "7"))]
-        self.assertEqual(reports[0], reports[1])
-        self.assertEqual(reports[0], reports[2])
+    def test_threads_readers_and_batches_change_nothing(self):
+        self.make(layout.make_ade, pictures=9)
+        ways = [("1", "1", "1"), ("2", "1", "2"), ("3", "7", "4"), ("2", "2", "64")]
+        reports = [self.integers(self.eval("ade20k", "-o", f"{i}.jsonl", "-t", t, "--readers", r, "--batch", b))
+                   for i, (t, r, b) in enumerate(ways)] + [self.integers(self.eval("ade20k"))]
+        for report in reports[1:]:
+            self.assertEqual(reports[0], report)
 
     def test_pamr_and_thresholds(self):
         self.make(layout.make_voc)

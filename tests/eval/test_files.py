@@ -118,31 +118,43 @@ class Stopped(EvalTest):
         self.make(layout.make_voc, pictures=60)
         self.whole = self.integers(self.eval("voc21", "-o", "whole.jsonl"))
 
-    def stop(self, number, after):
-        """Runs until `after` pictures are counted, then sends the signal; (code, stderr)."""
-        process = subprocess.Popen([os.environ["T2D_BIN"], *self.arguments("voc21"), "-o", "r.jsonl", "--pamr", "-t", "1"],
+    def start_and_wait(self, at):
+        """A run that has counted the pictures before number `at` and waits for that one, which is a pipe; (process, feed)."""
+        path = twin.BENCHMARKS["voc21"].picture(self.data, twin.BENCHMARKS["voc21"].names(self.data)[at])
+        os.rename(path, path + ".moved")
+        os.mkfifo(path)
+
+        def feed():
+            with open(path + ".moved", "rb") as file, open(path, "wb") as pipe:
+                pipe.write(file.read())
+
+        def restore():
+            os.rename(path + ".moved", path)
+        process = subprocess.Popen([os.environ["T2D_BIN"], *self.arguments("voc21"), "-o", "r.jsonl", "--pamr", "--batch", "1"],
                                    cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while process.poll() is None:
-            if os.path.exists(self.path("r.jsonl")) and self.read("r.jsonl").count(b"\n") > after:
-                process.send_signal(number)
-                break
-            time.sleep(0.001)
-        _, message = process.communicate(timeout=200)
-        return process.returncode, message.decode()
+        while not os.path.exists(self.path("r.jsonl")) or self.read("r.jsonl").count(b"\n") < 1 + at:
+            self.assertIsNone(process.poll(), "the run ended early")
+            time.sleep(0.01)
+        return process, feed, restore
 
     def read(self, name):
         with open(self.path(name), "rb") as file:
             return file.read()
 
-    def test_stopped_twice_and_gone_on_with(self):
+    def test_stopped_killed_and_gone_on_with(self):
         whole = self.integers(self.eval("voc21", "--pamr", "-o", "refined.jsonl"))
-        for number, after in ((signal.SIGINT, 3), (signal.SIGTERM, 9), (signal.SIGKILL, 15)):
-            code, message = self.stop(number, after)
-            held = self.read("r.jsonl").count(b"\n") - 1
-            self.assertTrue(after <= held < 60, held)
+        for number, at in ((signal.SIGINT, 3), (signal.SIGTERM, 9), (signal.SIGKILL, 15)):
+            process, feed, restore = self.start_and_wait(at)
+            process.send_signal(number)
             if number != signal.SIGKILL:
-                self.assertEqual(code, 1)
-                self.assertIn(f"{held} of 60 pictures are counted and kept in r.jsonl; the same command goes on", message)
+                feed()
+            _, message = process.communicate(timeout=200)
+            restore()
+            held = self.read("r.jsonl").count(b"\n") - 1
+            self.assertTrue(at <= held < 60, held)
+            if number != signal.SIGKILL:
+                self.assertEqual(process.returncode, 1)
+                self.assertIn(f"{held} of 60 pictures are counted and kept in r.jsonl; the same command goes on", message.decode())
         self.assertEqual(self.integers(self.eval("voc21", "--pamr", "-o", "r.jsonl")), whole)
         self.assertEqual(len(self.lines("r.jsonl")), 61)
 
@@ -169,14 +181,13 @@ class Stopped(EvalTest):
         self.assertEqual(self.read("whole.jsonl"), before)
 
     def test_two_runs_do_not_write_one_file(self):
-        process = subprocess.Popen([os.environ["T2D_BIN"], *self.arguments("voc21"), "-o", "r.jsonl", "--pamr", "-t", "1"],
-                                   cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while not (os.path.exists(self.path("r.jsonl")) and self.read("r.jsonl")):
-            time.sleep(0.001)
-        process.send_signal(signal.SIGSTOP)
+        process, feed, restore = self.start_and_wait(5)
         self.refuses(1, "another process is writing it", *self.arguments("voc21"), "-o", "r.jsonl", "--pamr")
-        process.send_signal(signal.SIGCONT)
-        self.assertEqual(process.wait(timeout=200), 0)
+        feed()
+        process.communicate(timeout=200)
+        restore()
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(len(self.lines("r.jsonl")), 61)
 
     def test_full_disk(self):
         """A limit on file size stands for it: what went through stays, and the run goes on when there is room."""
@@ -262,9 +273,10 @@ class Faults(EvalTest):
 
     def test_limits(self):
         wrong = self.spoil()
-        for limit, failing in (("0", 0), ("4", 4), ("70%", 4), ("16.6%", 0), ("16.7%", 1)):
-            with self.subTest(limit=limit):
-                _, message = self.t2d(*self.arguments("voc21"), "--max-failures", limit, "-o", "r.jsonl", code=3)
+        for limit, failing, batch in (("0", 0, "1"), ("4", 4, "1"), ("4", 4, "6"), ("70%", 4, "3"), ("16.6%", 0, "2"),
+                                      ("16.7%", 1, "64")):
+            with self.subTest(limit=limit, batch=batch):
+                _, message = self.t2d(*self.arguments("voc21"), "--max-failures", limit, "--batch", batch, "-o", "r.jsonl", code=3)
                 self.assertIn(wrong[failing][0], message.splitlines()[-1])
                 self.assertIn(f"{failing + 1} of 6 pictures are counted", message)
                 os.unlink(self.path("r.jsonl"))
