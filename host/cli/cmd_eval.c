@@ -40,6 +40,8 @@ static const arg_option options[] = {
     {ARG_INT, 0, "ranks", "N", "processes that share the pictures and the folder of -o", &opt.ranks, 1,
      65536},
     {ARG_INT, 0, "local-rank", "L", "--device cuda is cuda:L", &opt.local_rank, 0, 1023},
+    {ARG_FLAG, 0, "mpi", NULL, "ranks have no folder in common: MPI brings their results together", &opt.mpi,
+     0, 0},
     {ARG_INT, 0, "patience", "S", "seconds rank 0 waits for news from the others (600)", &opt.patience, 1,
      1000000},
     {ARG_INT, 0, "batch", "N", "pictures segmented together (default: what fills a pass)", &opt.together, 1,

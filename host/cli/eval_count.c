@@ -1,6 +1,7 @@
 /* eval_count.c — counting pictures, watched: progress, failures, signals, ranks.  What was counted is in the
  * results file whatever happens, so that every ending but the good one says how to go on. */
 #include "cli/eval_job.h"
+#include "cli/gather.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -153,19 +154,19 @@ static int count_mine(eval_job *job)
 
 static bool exists(const char *path) { return access(path, F_OK) == 0; }
 
-/* Rank 0 has waited: all parts into one file, which takes their place. */
-static int join_parts(eval_job *job)
+/* Rank 0 has all parts, under these names: one file of them, which takes their place. */
+static int join_parts(const eval_job *job, char *(*name)(const char *path, int rank, int count))
 {
     const int count = job->ranks.count;
     char **parts = calloc((size_t)count, sizeof *parts);
     t2d_error err;
     json_t *head = NULL;
     t2d_tally tally = {0};
-    t2d_status status = T2D_OK;
+    t2d_status status = parts ? T2D_OK : T2D_E_MEMORY;
     for (int i = 0; parts && i < count; i++)
-        if (!(parts[i] = ranks_part(job->whole, i, count))) status = T2D_E_MEMORY;
-    if (!parts || status)
-        status = t2d_fail(&err, T2D_E_MEMORY, "merging: out of memory");
+        if (!(parts[i] = name(job->whole, i, count))) status = T2D_E_MEMORY;
+    if (status)
+        t2d_fail(&err, status, "merging: out of memory");
     else
         status = t2d_merge((const char *const *)parts, count, job->whole, &head, &tally, &err);
     for (int i = 0; parts && i < count; i++) {
@@ -197,12 +198,15 @@ static int check_whole(const eval_job *job)
 
 int job_count(eval_job *job)
 {
+    const bool alone = job->ranks.count == 1, mpi = job->asked->mpi && !alone;
     catch_signals();
-    if (job->ranks.count > 1 && exists(job->whole)) return check_whole(job);
+    if (!alone && !mpi && exists(job->whole)) return check_whole(job);
     int code = count_mine(job);
-    if (code != EXIT_GOOD || job->ranks.count == 1 || job->ranks.rank > 0) return code;
+    if (mpi) code = gather_parts(&job->ranks, job->whole, code);
+    if (code != EXIT_GOOD || alone || job->ranks.rank > 0) return code;
+    if (mpi) return join_parts(job, gather_name);
     code = ranks_wait(job->whole, job->ranks.count, job->listing.count, job->asked->patience, &stopped);
-    return code == EXIT_GOOD ? join_parts(job) : code;
+    return code == EXIT_GOOD ? join_parts(job, ranks_part) : code;
 }
 
 /* ---- the worst pictures, looked at ---- */

@@ -1,5 +1,6 @@
 /* eval_job.c — from what was asked to what is to be done: preset, data, shares, names, model, words. */
 #include "cli/eval_job.h"
+#include "cli/gather.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,6 +28,10 @@ static int find_share(eval_job *job)
     if (code == EXIT_GOOD && asked->shard && job->ranks.count > 1)
         return complain_text(EXIT_MISUSE, "--shard and %d ranks (%s) both divide the pictures; leave one out",
                              job->ranks.count, job->ranks.from);
+    if (code == EXIT_GOOD && asked->mpi && !gather_is_built())
+        return complain_text(EXIT_MISUSE,
+                             "--mpi: this t2d was built without MPI; ranks with a folder in common "
+                             "need none");
     if (code == EXIT_GOOD && asked->shard) code = read_shard(asked->shard, job);
     if (code == EXIT_GOOD && job->ranks.count > 1) {
         job->first = job->ranks.rank;

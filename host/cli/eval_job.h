@@ -12,7 +12,7 @@ typedef struct eval_request {
     float background;       /* < 0: the preset's */
     int size, stride, readers, together;
     int rank, ranks, local_rank, patience;
-    int show_preset;
+    int show_preset, mpi;
 } eval_request;
 
 /* Everything that stays the same from picture to picture. */

@@ -1,6 +1,6 @@
 /* ranks.c — who am I among how many?  Every launcher says it in variables of its own; and when all are done
  * is seen from the files, so that nothing but a shared folder is needed. */
-#include "cli/ranks.h"
+#include "cli/gather.h"
 #include "eval/eval.h"
 
 #include <errno.h>
@@ -62,6 +62,13 @@ char *ranks_part(const char *path, int rank, int count)
     char *part = NULL;
     if (asprintf(&part, "%s.part-%d-of-%d", path, rank + 1, count) < 0) return NULL;
     return part;
+}
+
+char *gather_name(const char *path, int rank, int count)
+{
+    char *name = NULL;
+    if (asprintf(&name, "%s.from-%d-of-%d", path, rank + 1, count) < 0) return NULL;
+    return name;
 }
 
 /* ---- waiting ---- */

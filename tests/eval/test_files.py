@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -110,6 +111,50 @@ class Together(EvalTest):
         _, message = self.t2d(*self.arguments("voc21"), "-o", "r.jsonl", "--rank", "0", "--ranks", "2", "--patience", "1", code=1)
         self.assertIn("1 of 2 ranks are not done", message)
         self.assertEqual(len(self.lines("r.jsonl.part-1-of-2")), 1 + 4)
+
+
+class Launched(EvalTest):
+    """By mpirun itself, where it is installed; --mpi where t2d was built with it (cmake -DT2D_MPI=ON)."""
+
+    pictures = 7
+
+    def setUp(self):
+        super().setUp()
+        if not shutil.which("mpirun"):
+            self.skipTest("no mpirun here")
+        self.make(layout.make_voc)
+        self.whole = self.integers(self.eval("voc21", "-o", "whole.jsonl"))
+
+    def mpirun(self, folders, *more):
+        """One rank in each of the folders; (code, the first's files, stdout, stderr)."""
+        ranks = []
+        for folder in folders:
+            os.makedirs(self.path(folder), exist_ok=True)
+            ranks += [":", "-np", "1", "--wdir", self.path(folder), os.environ["T2D_BIN"], *self.arguments("voc21"), "-t", "1",
+                      "--json", "-o", "r.jsonl", *more]
+        allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        done = subprocess.run(["mpirun", "--oversubscribe", *ranks[1:]], cwd=self.folder, env={**os.environ, **allowed},
+                              capture_output=True, timeout=200, check=False)
+        return done.returncode, sorted(os.listdir(self.path(folders[0]))), done.stdout.decode(), done.stderr.decode()
+
+    def test_one_folder(self):
+        code, files, out, message = self.mpirun(["a", "a", "a"])
+        self.assertEqual((code, files), (0, ["r.jsonl"]), message)
+        self.assertEqual(self.integers(json.loads(out)), self.whole)
+
+    def test_folders_apart(self):
+        code, files, out, message = self.mpirun(["a", "b", "c"], "--mpi")
+        if "built without MPI" in message:
+            self.skipTest("this t2d was built without MPI")
+        self.assertEqual((code, files), (0, ["r.jsonl", "r.jsonl.part-1-of-3"]), message)
+        self.assertEqual(self.integers(json.loads(out)), self.whole)
+        self.assertEqual(os.listdir(self.path("c")), ["r.jsonl.part-3-of-3"])
+        os.unlink(twin.BENCHMARKS["voc21"].picture(self.data, twin.BENCHMARKS["voc21"].names(self.data)[1]))
+        for folder in "abc":
+            shutil.rmtree(self.path(folder))
+        code, files, out, message = self.mpirun(["a", "b", "c"], "--mpi")
+        self.assertEqual((code != 0, files, out), (True, ["r.jsonl.part-1-of-3"], ""))
+        self.assertIn("No such file", message)
 
 
 class Stopped(EvalTest):
