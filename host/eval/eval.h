@@ -202,6 +202,7 @@ typedef struct t2d_results {
     int file;
     const char *path;
     int64_t bytes;
+    double synced; /* when it was last sent down to the disk */
 } t2d_results;
 /* Makes the file, or goes on where it ends: its records are added to `tally`.  Another head is refused, and a
  * file that another process is writing. */

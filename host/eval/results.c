@@ -10,6 +10,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+enum { SYNC_SECONDS = 30 }; /* what a machine that loses its power may take with it */
+
 /* ---- lines ---- */
 
 char *t2d_record_text(const t2d_record *record, t2d_error *err)
@@ -73,6 +75,10 @@ t2d_status t2d_results_append(t2d_results *results, const t2d_record *record, t2
     if (!text) return T2D_E_MEMORY;
     const t2d_status status = write_line(results, text, err);
     free(text);
+    if (status == T2D_OK && t2d_clock() - results->synced > SYNC_SECONDS) {
+        fdatasync(results->file); /* a disk that fails is seen at the end */
+        results->synced = t2d_clock();
+    }
     return status;
 }
 
@@ -123,6 +129,7 @@ t2d_status t2d_results_open(t2d_results *results, const char *path, const json_t
 {
     *results = (t2d_results){.path = path, .file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)};
     if (results->file < 0) return t2d_fail(err, T2D_E_IO, "%s: cannot write: %s", path, strerror(errno));
+    results->synced = t2d_clock();
     t2d_status status = T2D_OK;
     if (flock(results->file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         status = t2d_fail(err, T2D_E_IO, "%s: another process is writing it", path);

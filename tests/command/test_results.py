@@ -161,7 +161,7 @@ class Others(CommandTest):
 
     def test_help_names_every_command_and_version(self):
         out, _ = self.t2d("--help")
-        for command in ("segment", "features", "text", "info", "verify", "doctor"):
+        for command in ("segment", "features", "text", "eval", "merge", "info", "verify", "doctor"):
             self.assertIn(command, out)
             self.assertIn(f"usage: t2d {command}", self.t2d(command, "--help")[0])
             self.assertIn(f"usage: t2d {command}", self.t2d("help", command)[0])

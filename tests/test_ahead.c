@@ -1,0 +1,101 @@
+/* test_ahead.c — work done ahead by threads: in order, within bounds, and ended early without a leak. */
+#include "base/ahead.h"
+
+#include <criterion/criterion.h>
+
+typedef struct made {
+    int64_t item;
+    unsigned sum;
+} made;
+
+typedef struct maker {
+    int64_t in_use; /* the item that the test holds */
+    int ahead_most; /* how far beyond it threads went */
+} maker;
+
+static void make(void *context, int64_t item, void *slot)
+{
+    maker *m = context;
+    const int ahead = (int)(item - __atomic_load_n(&m->in_use, __ATOMIC_SEQ_CST));
+    int most = __atomic_load_n(&m->ahead_most, __ATOMIC_SEQ_CST);
+    while (ahead > most && !__atomic_compare_exchange_n(&m->ahead_most, &most, ahead, 0, __ATOMIC_SEQ_CST,
+                                                        __ATOMIC_SEQ_CST)) {
+    }
+    made *s = slot;
+    s->item = item;
+    for (int i = 0; i < (item % 7) * 1000; i++) s->sum += (unsigned)i ^ (unsigned)item; /* some take longer */
+}
+
+static int released;
+static void release(void *slot)
+{
+    (void)slot;
+    released++;
+}
+
+Test(ahead, keeps_order_and_bounds)
+{
+    for (int threads = 1; threads <= 5; threads += 2)
+        for (int depth = 1; depth <= 4; depth += 3) {
+            maker m = {0};
+            t2d_ahead *ahead;
+            t2d_error err = {0};
+            cr_assert_eq(t2d_ahead_start(&ahead, 500, threads, depth, sizeof(made), make, &m, &err), T2D_OK);
+            for (int64_t i = 0; i < 500; i++) {
+                made *s = t2d_ahead_take(ahead);
+                cr_assert(s && s->item == i);
+                __atomic_store_n(&m.in_use, i + 1, __ATOMIC_SEQ_CST);
+                t2d_ahead_give_back(ahead);
+            }
+            cr_assert_null(t2d_ahead_take(ahead));
+            t2d_ahead_stop(ahead, release);
+            cr_assert_lt(m.ahead_most, depth);
+        }
+    cr_assert_eq(released, 0);
+}
+
+/* Some are held while others are taken, as pictures of a batch are. */
+Test(ahead, holds_several)
+{
+    enum { DEPTH = 5, HELD = 4, ITEMS = 103 };
+    for (int threads = 1; threads <= 4; threads += 3) {
+        maker m = {0};
+        t2d_ahead *ahead;
+        t2d_error err = {0};
+        cr_assert_eq(t2d_ahead_start(&ahead, ITEMS, threads, DEPTH, sizeof(made), make, &m, &err), T2D_OK);
+        made *held[HELD];
+        int64_t given = 0;
+        for (int64_t i = 0; i < ITEMS; i++) {
+            held[i % HELD] = t2d_ahead_take(ahead);
+            cr_assert(held[i % HELD]);
+            for (int64_t k = given; k <= i; k++) cr_assert_eq(held[k % HELD]->item, k);
+            while (i - given >= (i % 7 < HELD - 1 ? i % 7 : HELD - 1)) {
+                t2d_ahead_give_back(ahead);
+                given++;
+            }
+        }
+        cr_assert_null(t2d_ahead_take(ahead));
+        released = 0;
+        t2d_ahead_stop(ahead, release);
+        cr_assert_eq(released, ITEMS - given);
+    }
+}
+
+Test(ahead, stops_early)
+{
+    for (int taken = 0; taken < 4; taken++) {
+        maker m = {0};
+        t2d_ahead *ahead;
+        t2d_error err = {0};
+        released = 0;
+        cr_assert_eq(t2d_ahead_start(&ahead, 1000, 2, 3, sizeof(made), make, &m, &err), T2D_OK);
+        for (int i = 0; i < taken; i++) {
+            cr_assert(t2d_ahead_take(ahead));
+            t2d_ahead_give_back(ahead);
+        }
+        if (taken == 3) cr_assert(t2d_ahead_take(ahead)); /* held when it stops */
+        t2d_ahead_stop(ahead, release);
+        cr_assert(released <= 3 && (taken < 3 || released >= 1));
+    }
+    t2d_ahead_stop(NULL, release);
+}
