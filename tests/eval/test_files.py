@@ -211,7 +211,7 @@ class Memory(EvalTest):
         Image.fromarray(np.zeros((13000, 20000), bool)).save(path, "PNG")  # 780 MB as RGB, 32 KB as a file
 
         def little():
-            resource.setrlimit(resource.RLIMIT_AS, (900 << 20, 900 << 20))
+            resource.setrlimit(resource.RLIMIT_AS, (700 << 20, 700 << 20))
         done = subprocess.run([os.environ["T2D_BIN"], *self.arguments("voc21"), "-o", "r.jsonl", "-t", "1", "--batch", "1"],
                               cwd=self.folder, capture_output=True, preexec_fn=little, timeout=200, check=False)
         message = done.stderr.decode()
