@@ -80,6 +80,16 @@ static void set_options(json_t *decides, const t2d_segment_options *o)
     json_object_set_new(decides, "steps", fixed_steps());
 }
 
+/* As it will be read back from a file: a number of more digits than are written would differ from itself. */
+static json_t *as_written(json_t *head)
+{
+    char *text = json_dumps(head, JSON_COMPACT | JSON_REAL_PRECISION(7));
+    json_t *read = text ? json_loads(text, 0, NULL) : NULL;
+    free(text);
+    json_decref(head);
+    return read;
+}
+
 t2d_status t2d_protocol_head(const t2d_protocol *p, int64_t first, int64_t step, json_t **head,
                              t2d_error *err)
 {
@@ -105,6 +115,7 @@ t2d_status t2d_protocol_head(const t2d_protocol *p, int64_t first, int64_t step,
     json_object_set_new(ran, "data", json_string(p->listing->root));
     *head = json_pack("{s:s, s:o, s:o, s:[I, I]}", "format", "t2d eval results 1", "decides", decides, "ran",
                       ran, "shard", (json_int_t)first, (json_int_t)step);
+    *head = as_written(*head);
     if (!*head) return t2d_fail(err, T2D_E_MEMORY, "protocol: out of memory");
     if (status) {
         json_decref(*head);

@@ -151,8 +151,16 @@ t2d_status t2d_reader_next(t2d_reader *reader, t2d_record *record, bool *found, 
 
 /* ---- do two files belong together? ---- */
 
-static void show(const json_t *value, char *text, size_t room)
+/* A value of `decides` in words; a preset by its name and hash. */
+static void show(const json_t *decides, const char *key, char *text, size_t room)
 {
+    const json_t *value = json_object_get(decides, key);
+    if (strcmp(key, "preset") == 0) {
+        const char *name = json_string_value(json_object_get(value, "name"));
+        const char *hash = json_string_value(json_object_get(decides, "preset_hash"));
+        snprintf(text, room, "%s (%s)", name ? name : "none", hash ? hash : "no hash");
+        return;
+    }
     char *all = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(7)) : NULL;
     snprintf(text, room, "%s", all ? all : "nothing");
     free(all);
@@ -171,8 +179,8 @@ t2d_status t2d_heads_agree(const json_t *a, const char *a_path, const json_t *b,
             const json_t *mine = json_object_get(ours, key), *other = json_object_get(theirs, key);
             if (json_equal((json_t *)mine, (json_t *)other)) continue;
             char left[200], right[200];
-            show(mine, left, sizeof left);
-            show(other, right, sizeof right);
+            show(ours, key, left, sizeof left);
+            show(theirs, key, right, sizeof right);
             return t2d_fail(err, T2D_E_ARGUMENT,
                             "%s and %s do not belong together: %s is %s in one, %s in the other", a_path,
                             b_path, key, left, right);

@@ -104,6 +104,12 @@ class OnesOwn(EvalTest):
         self.agrees(report, np.stack([twin.histograms(f, t, 3) for f, t in zip(found, truth)]))
         self.assertEqual(report["preset"], "rooms")
 
+    def test_numbers_of_many_digits_are_the_same_run(self):
+        self.make_rooms()
+        preset = self.preset(published=[{"miou": 12.3456789012, "of": "nothing"}])
+        first = self.eval(preset, "-o", "r.jsonl")
+        self.assertEqual(self.integers(self.eval(preset, "-o", "r.jsonl")), self.integers(first))
+
     def test_mistakes_in_a_preset(self):
         self.make_rooms()
         cases = (("'colour', which means nothing", {"colour": 1}), ('"classes" wants', {"classes": []}),
