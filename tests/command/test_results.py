@@ -44,7 +44,13 @@ class Segment(CommandTest):
         self.assertTrue(0.2 < (ids == 0).mean() < 0.8)
         self.assertTrue((ids[ids > 0] == plain[ids > 0] + 1).all())
         self.t2d(*SEGMENT, "-o", "low.png", "--background", "0")
-        self.assertTrue((mask(self.path("low.png")) == plain + 1).all())
+        self.assert_same_but_for_ties(mask(self.path("low.png")) - 1, plain, np.load(self.path("s.npy")))
+
+    def assert_same_but_for_ties(self, ids, plain, scores):
+        """One more channel in the softmax changes its last bit: scores that close may swap."""
+        here, there = (np.take_along_axis(scores, labels[None], 0)[0] for labels in (ids, plain))
+        self.assertLess(np.abs(here - there).max(), 1e-6)
+        self.assertLess((ids != plain).mean(), 1e-3)
 
     def test_json_tells_everything(self):
         out, message = self.t2d(*SEGMENT, "--json", "--pamr", "--bg-clean", "--with-background", "--overlay", "o.png")
