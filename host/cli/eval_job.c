@@ -61,6 +61,10 @@ int job_plan(const eval_request *asked, eval_job *job)
     *job = (eval_job){.asked = asked};
     if (!asked->preset || !asked->data)
         return complain_text(EXIT_MISUSE, "eval wants --preset NAME and --data FOLDER");
+    if (asked->output && strcmp(asked->output, "-") == 0)
+        return complain_text(EXIT_MISUSE,
+                             "-o - : results go to a file, which a stopped run goes on from; the "
+                             "report is on standard output");
     t2d_status status = t2d_preset_open(asked->preset, &job->preset, &err);
     if (status == T2D_OK)
         status = t2d_listing_open(job->preset, asked->data, asked->split, &job->listing, &err);

@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../command"))
 
-from command import CommandTest, main, mask  # noqa: E402, F401  (also ends the program where NumPy is missing)
+from command import CommandTest, main, mask, safetensors  # noqa: E402, F401  (also ends the program where NumPy is missing)
 
 try:
     import cv2  # noqa: F401

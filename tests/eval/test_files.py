@@ -198,6 +198,7 @@ class Faults(EvalTest):
         twice = self.write("twice.txt", f"{self.names[0]}\n{self.names[1]}\n{self.names[0]}\n")
         self.refuses(3, "is listed twice", *self.arguments("voc21"), "--split", twice)
         self.refuses(2, "eval wants --preset NAME and --data", "eval", "-m", MODEL)
+        self.refuses(2, "results go to a file", *self.arguments("voc20"), "-o", "-")
         self.refuses(2, "takes no operand", "eval", "somewhere")
 
 
