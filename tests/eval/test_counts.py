@@ -52,6 +52,18 @@ class Benchmarks(EvalTest):
         self.assertEqual(reports[0], reports[1])
         self.assertEqual(reports[0], reports[2])
 
+    def test_links_are_followed_and_hidden_files_are_not_pictures(self):
+        self.make(layout.make_cityscapes)
+        whole = self.integers(self.eval("cityscapes", "-o", "a.jsonl"))
+        folder = f"{self.data}/cityscapes/leftImg8bit/val"
+        os.rename(f"{folder}/munster", self.path("elsewhere"))
+        os.symlink(self.path("elsewhere"), f"{folder}/munster")
+        self.write("data/cityscapes/leftImg8bit/val/.hidden_leftImg8bit.png", "")
+        self.write("data/cityscapes/leftImg8bit/val/README", "")
+        self.assertEqual(self.integers(self.eval("cityscapes", "-o", "b.jsonl")), whole)
+        os.symlink(".", f"{folder}/round")
+        self.refuses(3, "more than 16 folders deep", *self.arguments("cityscapes"), "-o", "c.jsonl")
+
     def test_another_split(self):
         self.make(layout.make_voc)
         names = twin.BENCHMARKS["voc20"].names(self.data)[1:3]
