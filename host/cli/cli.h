@@ -82,6 +82,8 @@ int code_of_output(t2d_status status);
 int code_of_engine(t2d_status status);
 /* One line on stderr with -v. */
 void remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Ends a session (or NULL), with a remark when its device ran short of memory. */
+void end_session(t2d_session *session);
 /* Prints and releases a JSON object as one line on stdout. */
 void print_json(json_t *object);
 /* "[3/10] name" on a terminal; "" clears it. */

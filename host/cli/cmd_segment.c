@@ -130,7 +130,7 @@ static void finish(job *j)
 {
     json_decref(j->decided);
     free(j->names);
-    t2d_session_destroy(j->session);
+    end_session(j->session);
     t2d_vocab_destroy(j->vocab);
     t2d_engine_close(j->engine);
 }

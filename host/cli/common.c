@@ -64,6 +64,16 @@ void remark(const char *format, ...)
     va_end(args);
 }
 
+void end_session(t2d_session *session)
+{
+    int planned;
+    const int tokens = session ? t2d_session_tokens(session, &planned) : 0;
+    if (session && tokens < planned)
+        remark("device memory had room for passes of %d tokens, not of %d: fewer windows travelled together",
+               tokens, planned);
+    t2d_session_destroy(session);
+}
+
 void print_json(json_t *object)
 {
     char *line =

@@ -149,7 +149,7 @@ void job_close(eval_job *job)
 {
     json_decref(job->head);
     string_list_release(&job->prompts);
-    t2d_session_destroy(job->session);
+    end_session(job->session);
     t2d_vocab_destroy(job->vocab);
     t2d_engine_close(job->engine);
     t2d_listing_release(&job->listing);
