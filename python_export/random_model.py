@@ -68,6 +68,8 @@ def parse(arguments):
     parser = Parser(prog="random_model.py", description="Makes a model file with seeded random weights.")
     parser.add_argument("--size", choices=SIZES, required=True)
     parser.add_argument("--registers", type=int, choices=(0, 4), default=4)
+    parser.add_argument("--depth", type=int, metavar="N", help="blocks of the vision tower, where not the size's own")
+    parser.add_argument("--text", choices=("tiny", "clip"), help="text tower (default: tiny for tiny, else CLIP's)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--merges", metavar="F", help="CLIP's merges; without them a small table is made, which "
                         "spells everything but a few words in bytes")
@@ -77,9 +79,10 @@ def parse(arguments):
 
 
 def sizes(options, table):
-    vision = Vision(patch=14, registers=options.registers, grid=37, **SIZES[options.size])
-    text = Text(context=77, vocabulary=merges.SPECIALS + merges.count(table),
-                **(TINY_CLIP if options.size == "tiny" else CLIP))
+    size = SIZES[options.size] | ({"depth": options.depth} if options.depth else {})
+    tiny = options.text == "tiny" or (options.text is None and options.size == "tiny")
+    vision = Vision(patch=14, registers=options.registers, grid=37, **size)
+    text = Text(context=77, vocabulary=merges.SPECIALS + merges.count(table), **(TINY_CLIP if tiny else CLIP))
     return vision, text
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""prepare.py MODEL PICTURE -- a tiny model of random weights and a picture, for the tests that follow.
+"""prepare.py MODEL PICTURE SMALL -- a tiny model of random weights, a picture, and a model of two blocks of a ViT-S, for
+the tests that follow.
 
 Exit code 77: not here (NumPy or xxhash is missing)."""
 
@@ -15,9 +16,11 @@ def main():
     except ImportError as problem:
         print(f"skipped: {problem}")
         return 77
-    model, picture = sys.argv[1:]
+    model, picture, small = sys.argv[1:]
     export = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../python_export")
-    subprocess.run([sys.executable, f"{export}/random_model.py", "--size", "tiny", "--registers", "4", "-o", model], check=True)
+    random_model = (sys.executable, f"{export}/random_model.py")
+    subprocess.run([*random_model, "--size", "tiny", "--registers", "4", "-o", model], check=True)
+    subprocess.run([*random_model, "--size", "s", "--depth", "2", "--text", "tiny", "-o", small], check=True)
     subprocess.run([sys.executable, f"{export}/demo_picture.py", picture], check=True)
     return 0
 

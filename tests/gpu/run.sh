@@ -9,7 +9,8 @@
 set -uo pipefail
 folder=$(cd "${1:?run.sh FOLDER [OUT]}" && pwd) out=${2:-$folder/out}
 mkdir -p "$out"
-export T2D_TINY_MODEL=$folder/tiny_random.safetensors T2D_TEST_PICTURE=$folder/beach.ppm
+export T2D_TINY_MODEL=$folder/tiny_random.safetensors T2D_TEST_PICTURE=$folder/beach.ppm \
+  T2D_SMALL_MODEL=$folder/small_random.safetensors
 [ -d "$folder/reference" ] && export T2D_REFERENCE=$folder/reference
 export T2D_REFERENCE_MODELS=$folder/reference_models
 export LD_LIBRARY_PATH=$folder/lib:${LD_LIBRARY_PATH:-}:/usr/local/cuda/lib64

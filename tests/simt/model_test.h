@@ -35,15 +35,20 @@ static inline const char *needed(const char *variable)
     return path;
 }
 
-static inline place open_place(const char *device, t2d_dtype dtype)
+static inline place open_model(const char *path, const char *device, t2d_dtype dtype)
 {
     place p;
     t2d_error err;
     const t2d_engine_options options = {.device = device, .dtype = dtype, .threads = 1};
-    must(t2d_engine_open(needed("T2D_TINY_MODEL"), &options, &p.engine, &err), &err);
+    must(t2d_engine_open(path, &options, &p.engine, &err), &err);
     must(t2d_vocab_create(p.engine, classes, CLASSES, NULL, &p.vocab, &err), &err);
     must(t2d_session_create(p.engine, &p.session, &err), &err);
     return p;
+}
+
+static inline place open_place(const char *device, t2d_dtype dtype)
+{
+    return open_model(needed("T2D_TINY_MODEL"), device, dtype);
 }
 
 static inline void close_place(place *p)

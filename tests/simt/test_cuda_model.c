@@ -57,6 +57,30 @@ Test(model, fp32_equals_the_cpu)
     expect_no_findings();
 }
 
+/* Two blocks of a ViT-S at the usual 448 x 448: 1029 tokens, six heads. */
+Test(model, a_window_of_the_usual_size)
+{
+    t2d_image image;
+    t2d_error err;
+    if (!test_fast_build()) cr_skip_test("too much for the instrumented builds");
+    simt_config(test_seed(), SIMT_RANDOM, SIMT_ASYNC_RANDOM);
+    const char *model = needed("T2D_SMALL_MODEL");
+    must(t2d_image_read(needed("T2D_TEST_PICTURE"), 0, &image, &err), &err);
+    place cpu = open_model(model, "cpu", T2D_DTYPE_FP32), gpu = open_model(model, "cuda", T2D_DTYPE_FP32);
+    t2d_features want = features(&cpu, &image, 448), got = features(&gpu, &image, 448);
+    const size_t patches = (size_t)want.grid * want.grid, dim = (size_t)want.dim;
+    cr_expect_eq(patches, 1024);
+    cr_expect_lt(difference(got.patch_tokens, want.patch_tokens, patches * dim), 1e-5);
+    cr_expect_lt(difference(got.cls_attention_logits, want.cls_attention_logits, want.heads * patches), 1e-5);
+    cr_expect_lt(difference(got.head_embeddings, want.head_embeddings, want.heads * dim), 1e-5);
+    t2d_features_release(&want);
+    t2d_features_release(&got);
+    t2d_image_release(&image);
+    close_place(&cpu);
+    close_place(&gpu);
+    expect_no_findings();
+}
+
 Test(model, half_types_are_close)
 {
     static const t2d_dtype types[] = {T2D_DTYPE_FP16, T2D_DTYPE_BF16};
