@@ -46,7 +46,7 @@ struct t2d_gemm {
     void *library;
     cublasLtHandle_t handle;
     plan *plans;
-#define MEMBER(name) __typeof__(&name) name;
+#define MEMBER(name) __typeof__(&(name)) name; /* NOLINT(bugprone-macro-parentheses): a member cannot be */
     CALLS(MEMBER)
 #undef MEMBER
 };

@@ -28,12 +28,20 @@ static uint16_t to_bf16(float f)
     return (uint16_t)((u + 0x7fffu + (u >> 16 & 1)) >> 16); /* to nearest even; weights are finite */
 }
 
+/* To nearest even; beyond its range infinity. */
 static uint16_t to_fp16(float f)
 {
-    const _Float16 h = (_Float16)f;
-    uint16_t u;
-    memcpy(&u, &h, sizeof u);
-    return u;
+    const float half = 0.5f, magnitude = f < 0 ? -f : f, shifted = magnitude + half;
+    uint32_t u, a, sub, base;
+    memcpy(&u, &f, sizeof u);
+    memcpy(&sub, &shifted, sizeof sub);
+    memcpy(&base, &half, sizeof base);
+    const uint32_t sign = u >> 16 & 0x8000;
+    a = u & 0x7fffffff;
+    if (a >= 0x47800000) return (uint16_t)(sign | 0x7c00);
+    if (a < 0x38800000)
+        return (uint16_t)(sign | (sub - base)); /* a unit of 0.5's last place is fp16's smallest */
+    return (uint16_t)(sign | (a + 0xfff + (a >> 13 & 1) - 0x38000000) >> 13);
 }
 
 /* to[at] = value in the type; false where fp16 has no such number. */
