@@ -37,7 +37,7 @@ cat "$out/machine.txt"
 "$folder/t2d" doctor --json 2>/dev/null | grep -q '"device":"cuda:0"' || { echo "no usable GPU: nothing was tested"; exit 4; }
 
 step selftest 60 "$folder/gpu_tests" --filter 'cuda_selftest/*'
-for suite in norm attention heads tokens clean similarity readout pamr; do
+for suite in gemm norm attention heads tokens clean similarity readout pamr; do
   step "$suite" 60 "$folder/gpu_tests" --filter "cuda_$suite/*"
 done
 step model 60 "$folder/gpu_tests" --filter 'model/*'
