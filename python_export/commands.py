@@ -15,6 +15,13 @@ class Parser(argparse.ArgumentParser):
         raise Misuse(f"{message}; see --help")
 
 
+def positive(text):
+    """A whole number from 1, for argparse."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 1 << 31):
+        raise argparse.ArgumentTypeError(f"'{printable(text)}' is not a whole number from 1")
+    return int(text)
+
+
 def printable(text):
     """Names come from files: nothing of them may break a line or disturb a terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)

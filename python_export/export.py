@@ -12,7 +12,7 @@ try:
     import metadata
     import modelfile
     from checkpoints import open_checkpoint
-    from commands import Parser, check_output, run, say, summary
+    from commands import Parser, check_output, positive, run, say, summary
     from layouts_clip import read_clip
     from layouts_dino import read_dino
     from layouts_psi import read_psi
@@ -23,6 +23,14 @@ except ImportError as problem:
 
 # The repository that publishes psi states no licence.
 LICENSES = {"dinov2": "Apache-2.0", "clip": "MIT", "psi": "see source"}
+
+# What a model trained at another size than the published one says of its windows; the most as the C reader has it.
+WINDOWS = {"crop": ("side of a window", 4096), "stride": ("step between windows", 4096),
+           "short_side": ("of the resized picture", 65536)}
+
+
+def option(name):
+    return "--" + name.replace("_", "-")
 
 
 def parse(arguments):
@@ -38,6 +46,11 @@ def parse(arguments):
     parser.add_argument("--position", choices=("hub", "size"), default="hub",
                         help="position tables of models without registers: as DINOv2's hub resizes them, or as "
                         "Hugging Face does (default %(default)s, as published)")
+    for name, (what, _) in WINDOWS.items():
+        parser.add_argument(option(name), type=positive, metavar="N", help=f"{what} (default: as published)")
+    parser.add_argument("--templates", choices=metadata.TEMPLATES, metavar="NAME",
+                        help=f"the model's prompts: {', '.join(metadata.TEMPLATES)} (default: as published)")
+    parser.add_argument("--license", metavar="TEXT", help="of all the weights (default: those of the publishers)")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the model file to write")
     options = parser.parse_args(arguments)
     three = (options.dinov2, options.clip, options.psi)
@@ -45,6 +58,11 @@ def parse(arguments):
         raise Misuse("--talk2dino takes the place of --dinov2, --clip and --psi; give one or the other")
     if not options.talk2dino and not all(three):
         raise Misuse("want --dinov2, --clip and --psi, or --talk2dino; see --help")
+    for name, (_, most) in WINDOWS.items():
+        if (getattr(options, name) or 0) > most:
+            raise Misuse(f"{option(name)} is {getattr(options, name)}; want at most {most}")
+    if options.license == "":
+        raise Misuse("--license is empty; want a name such as Apache-2.0")
     return options
 
 
@@ -82,14 +100,28 @@ def read_merges(path, text):
     return merges.tensor(table)
 
 
+def check_windows(lines):
+    """Windows of whole patches, and no gap between them."""
+    crop, stride, patch = (int(lines[key]) for key in ("segment.crop", "segment.stride", "vision.patch"))
+    if crop % patch:
+        raise Misuse(f"--crop is {crop}; want a multiple of the patch size {patch}")
+    if stride > crop:
+        raise Misuse(f"a step of {stride} leaves gaps between windows of {crop}; want a --stride of at most {crop}")
+
+
 def describe(options, parts, merges_path, vision, text):
     """All metadata but the checksums; a checkpoint in several files has several names and digests."""
     files = {part: checkpoint.files for part, checkpoint in parts.items()} | {"merges": [merges_path]}
     digests = {path: metadata.sha256(path) for path in {path for paths in files.values() for path in paths}}
-    return {**metadata.describe(vision, text, options.dtype, options.position),
-            **metadata.describe_sources(
+    lines = metadata.describe(vision, text, options.dtype, options.position)
+    lines.update({f"segment.{name}": str(getattr(options, name)) for name in (*WINDOWS, "templates")
+                  if getattr(options, name) is not None})
+    lines["preprocess.size"] = lines["segment.crop"]
+    check_windows(lines)
+    return {**lines, **metadata.describe_sources(
                 {part: " ".join(metadata.base_name(path) for path in paths) for part, paths in files.items()},
-                {part: " ".join(digests[path] for path in paths) for part, paths in files.items()}, LICENSES)}
+                {part: " ".join(digests[path] for path in paths) for part, paths in files.items()},
+                dict.fromkeys(LICENSES, options.license) if options.license else LICENSES)}
 
 
 def export(options):

@@ -11,6 +11,10 @@ from architecture import HEAD
 
 EXPORTER = "talk2dino python_export 0.1.0"
 
+# The sets of prompts that the engine knows (host/model/templates.c).
+TEMPLATES = ("sub_imagenet_template", "simple", "simple_imagenet_template", "identity", "plural", "maskclip", "full",
+             "subset", "full+maskclip", "subset+maskclip", "custom")
+
 
 def position_rule(registers, rule):
     """antialias, offset.  Hub models with registers resize to a size with antialiasing; those without use a scale

@@ -258,7 +258,16 @@ class Refusals(unittest.TestCase):
         for more, words in (([], "--output"), (["-o", self.root], "is a folder"),
                             (["-o", self.path("no/model")], "there is no folder"),
                             (["-o", parts["psi"]], "is one of the inputs"),
-                            (["-o", self.output, "--dtype", "fp8"], "fp8"), (["-o", self.output, "word"], "word")):
+                            (["-o", self.output, "--dtype", "fp8"], "fp8"), (["-o", self.output, "word"], "word"),
+                            (["-o", self.output, "--crop", "0"], "'0' is not a whole number from 1"),
+                            (["-o", self.output, "--stride", "-14"], "'-14' is not a whole number from 1"),
+                            (["-o", self.output, "--short-side", "14.5"], "'14.5' is not a whole number from 1"),
+                            (["-o", self.output, "--crop", "8192"], "--crop is 8192; want at most 4096"),
+                            (["-o", self.output, "--crop", "150"], "--crop is 150; want a multiple of the patch size 14"),
+                            (["-o", self.output, "--crop", "140"], "a step of 224 leaves gaps between windows of 140"),
+                            (["-o", self.output, "--stride", "462"], "a step of 462 leaves gaps between windows of 448"),
+                            (["-o", self.output, "--templates", "best"], "best"),
+                            (["-o", self.output, "--license", ""], "--license is empty")):
             with self.subTest(more=more):
                 self.refused_line([*three, *more], (words,), 2)
 
