@@ -6,7 +6,6 @@
  * pass is what remains of the public call. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ceiling.h"
 #include "eval/eval.h"
@@ -32,12 +31,7 @@ typedef struct stages {
     spent read, resize, segment, readout, count;
 } stages;
 
-static spent now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (spent){t2d_clock(), (double)t.tv_sec + 1e-9 * (double)t.tv_nsec};
-}
+static spent now(void) { return (spent){t2d_clock(), t2d_cpu_clock()}; }
 
 static void add_since(spent *sum, spent start)
 {

@@ -4,7 +4,6 @@
  * machine it is the one to read.  Usage: bench_readout [threads [repeats]] */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cpu/cpu.h"
 
@@ -42,13 +41,6 @@ static void *memory(size_t bytes)
     return p;
 }
 
-static double cpu_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- floors, by one thread ---- */
 
 T2D_CLONES static float only_multiply_adds(int64_t turns)
@@ -72,12 +64,12 @@ static floors measure(void)
     char *from = memory(BYTES), *to = memory(BYTES);
     volatile float sink = 0;
     for (int k = 0; k < 5; k++) {
-        double start = cpu_seconds();
+        double start = t2d_cpu_clock();
         memcpy(to, from, BYTES);
-        const double copied = 2.0 * BYTES / (cpu_seconds() - start);
-        start = cpu_seconds();
+        const double copied = 2.0 * BYTES / (t2d_cpu_clock() - start);
+        start = t2d_cpu_clock();
         sink += only_multiply_adds(TURNS);
-        const double done = 80.0 * TURNS / (cpu_seconds() - start);
+        const double done = 80.0 * TURNS / (t2d_cpu_clock() - start);
         best.bytes = copied > best.bytes ? copied : best.bytes;
         best.multiply_adds = done > best.multiply_adds ? done : best.multiply_adds;
     }
@@ -102,9 +94,9 @@ static void report(const char *name, const char *size, double wall, double cpu, 
     do {                                                                                                     \
         (wall) = (cpu) = 1e300;                                                                              \
         for (int k_ = 0; k_ < (repeats); k_++) {                                                             \
-            const double wall_ = t2d_clock(), cpu_ = cpu_seconds();                                          \
+            const double wall_ = t2d_clock(), cpu_ = t2d_cpu_clock();                                        \
             call;                                                                                            \
-            (cpu) = cpu_seconds() - cpu_ < (cpu) ? cpu_seconds() - cpu_ : (cpu);                             \
+            (cpu) = t2d_cpu_clock() - cpu_ < (cpu) ? t2d_cpu_clock() - cpu_ : (cpu);                         \
             (wall) = t2d_clock() - wall_ < (wall) ? t2d_clock() - wall_ : (wall);                            \
         }                                                                                                    \
     } while (0)

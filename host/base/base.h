@@ -47,5 +47,10 @@ void t2d_outfile_abort(t2d_outfile *out);      /* harmless after commit or a fai
 
 /* Monotonic seconds. */
 double t2d_clock(void);
+/* Seconds of CPU that all threads of this process have had. */
+double t2d_cpu_clock(void);
+
+/* splitmix64's finalizer (Steele, Lea and Flood, 2014): a number's bits, thoroughly mixed. */
+uint64_t t2d_mix(uint64_t x);
 
 #endif

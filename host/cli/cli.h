@@ -40,6 +40,7 @@ typedef struct common_options {
     int dtype, threads, json, quiet, verbose;
 } common_options;
 extern common_options common;
+extern const char *const dtype_names[3]; /* by t2d_dtype */
 
 #define OPTION_MODEL                                                                                         \
     {                                                                                                        \

@@ -10,8 +10,6 @@ static const arg_option options[] = {
     {ARG_FLAG, 0, "json", NULL, "as one line of JSON", &common.json, 0, 0},
 };
 
-static const char *const dtype_names[] = {"fp32", "fp16", "bf16"};
-
 /* MemTotal or MemAvailable in GiB; 0 when the system does not say. */
 static double memory_gib(const char *key)
 {

@@ -88,12 +88,11 @@ static void decide(job *j)
 /* What a run decided, for its JSON lines. */
 static json_t *decisions(const job *j)
 {
-    static const char *const dtypes[] = {"fp32", "fp16", "bf16"};
     const t2d_segment_options *o = &j->options;
     t2d_engine_info info;
     t2d_engine_describe(j->engine, &info);
     json_t *d = json_pack("{s:s, s:s, s:s, s:i, s:s, s:i, s:b, s:b, s:b}", "version", t2d_version(), "device",
-                          info.device, "dtype", dtypes[info.dtype], "threads", info.threads, "mode",
+                          info.device, "dtype", dtype_names[info.dtype], "threads", info.threads, "mode",
                           o->mode == T2D_WHOLE ? "whole" : "slide", "size", o->size, "bg_clean", o->clean,
                           "pamr", o->pamr, "swap_channels", o->swap_channels);
     json_object_set_new(d, "templates", json_string(opt.templates ? opt.templates : info.templates));

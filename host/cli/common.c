@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 common_options common;
+const char *const dtype_names[3] = {"fp32", "fp16", "bf16"};
 
 int complain(int code, const t2d_error *err)
 {

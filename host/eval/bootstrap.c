@@ -28,21 +28,13 @@ void t2d_bootstrap_release(t2d_bootstrap *b)
     *b = (t2d_bootstrap){0};
 }
 
-/* splitmix64's finalizer (Steele, Lea and Flood, 2014). */
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
 /* A word beyond the k-th bound is more than k: 2^64 (P(X <= k)), X Poisson with mean 1. */
 int t2d_poisson(uint64_t seed, uint64_t round, uint64_t picture)
 {
     static const double below[] = {0.36787944117144233, 0.73575888234288467, 0.91969860292860584,
                                    0.98101184312384626, 0.99634015317265634, 0.99940581518241833,
                                    0.99991675885071196, 0.99998975080332536, 0.99999887479740203};
-    const uint64_t word = mix(mix(mix(seed + 0x9e3779b97f4a7c15u) + round) + picture);
+    const uint64_t word = t2d_mix(t2d_mix(t2d_mix(seed + 0x9e3779b97f4a7c15u) + round) + picture);
     const double u = (double)(word >> 11) * 0x1p-53;
     int k = 0;
     while (k < (int)(sizeof below / sizeof *below) && u >= below[k]) k++;

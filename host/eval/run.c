@@ -45,10 +45,7 @@ static void release_sample(void *slot) { t2d_sample_release(slot); }
 
 static int windows_of(const state *s, const t2d_image *picture)
 {
-    const t2d_segment_options *o = s->run->options;
-    int width, height;
-    t2d_keep_ratio_size(picture->width, picture->height, o->long_side, o->short_side, &width, &height);
-    return t2d_window_count(width, o->size, o->stride) * t2d_window_count(height, o->size, o->stride);
+    return t2d_windows_of(s->run->options, picture->width, picture->height, NULL, NULL);
 }
 
 /* The machine's failures end a run; a file's failure is one of those that may be passed over. */

@@ -6,21 +6,6 @@
 
 /* ---- canvases: the pixels that the windows are cut from ---- */
 
-/* Size of the canvas and number of windows. */
-static void measure(t2d_picture *p, const t2d_segment_options *o)
-{
-    p->width = p->image->width;
-    p->height = p->image->height;
-    p->count = 1;
-    if (o->mode == T2D_WHOLE) return;
-    t2d_keep_ratio_size(p->image->width, p->image->height, o->long_side, o->short_side, &p->width,
-                        &p->height);
-    p->width = p->width > 0 ? p->width : 1; /* a side of a 1 x 9000 picture may round to nothing */
-    p->height = p->height > 0 ? p->height : 1;
-    p->count =
-        t2d_window_count(p->width, o->size, o->stride) * t2d_window_count(p->height, o->size, o->stride);
-}
-
 /* Places of canvases in session->pixels and of windows in session->windows; the number of windows. */
 static t2d_status lay_out(t2d_session *s, int count, const t2d_segment_options *o, int *windows,
                           t2d_error *err)
@@ -29,7 +14,7 @@ static t2d_status lay_out(t2d_session *s, int count, const t2d_segment_options *
     *windows = 0;
     for (int i = 0; i < count; i++) {
         t2d_picture *p = &s->pictures[i];
-        measure(p, o);
+        p->count = t2d_windows_of(o, p->image->width, p->image->height, &p->width, &p->height);
         p->at = bytes;
         p->first = *windows;
         bytes += ((size_t)p->width * (size_t)p->height * 3 + 255) / 256 * 256;

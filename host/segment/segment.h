@@ -66,6 +66,9 @@ t2d_status t2d_engine_backend(const t2d_engine *engine, t2d_backend **be, t2d_er
 
 /* Number of windows of `size` every `stride` along `length`; the last is shifted back to stay inside. */
 int t2d_window_count(int length, int size, int stride);
+/* Number of windows of a picture of this size, and the canvas they are cut from (or NULL). */
+int t2d_windows_of(const t2d_segment_options *options, int width, int height, int *canvas_width,
+                   int *canvas_height);
 /* All windows of a canvas, row by row, into rects (room for count_x * count_y). */
 void t2d_windows_place(int width, int height, int size, int stride, t2d_rect *rects);
 
