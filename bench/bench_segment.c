@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <stdlib.h>
 
+#include "bench/bench.h"
 #include "ceiling.h"
 #include "cpu/cpu.h"
 
@@ -17,15 +18,6 @@ typedef struct run {
 static void must(t2d_status status, const t2d_error *err)
 {
     if (status != T2D_OK) bench_give_up(err->message);
-}
-
-/* Operations of one window: patch embedding and blocks; attention's two products included. */
-static double window_flop(const t2d_engine_info *e)
-{
-    const double patches = (double)(e->size / e->patch) * (e->size / e->patch);
-    const double tokens = 1 + e->registers + patches, dim = e->vision_dim;
-    const double block = 2 * tokens * dim * 12 * dim + 4 * tokens * tokens * dim; /* qkv 3, out 1, MLP 8 */
-    return e->vision_depth * block + 2 * patches * dim * 3 * e->patch * e->patch;
 }
 
 static run open_run(const char *model, const char *picture, t2d_dtype dtype, int threads, int classes)
@@ -104,7 +96,7 @@ static void bench(const char *model, const char *picture, t2d_dtype dtype, int t
     }
     printf("ceiling  %8.1f GFLOP/s, %s, %s\n", top * 1e-9, info.device_name,
            dtype == T2D_DTYPE_FP32 ? "fp32" : "bf16");
-    report("window", seconds, passes, window_flop(&info), top);
+    report("window", seconds, passes, t2d_window_flop(&r.engine->model.config, info.size), top);
     ceiling_destroy(&c);
     close_run(&r);
     free(seconds);
