@@ -176,6 +176,7 @@ struct t2d_backend {
     int load;        /* tokens that keep it busy: windows travel together up to so many */
     char device[16]; /* "cpu", "cuda:0" */
     char description[320];
+    char choices[160]; /* for people: what computes products, attention, and the rest */
 };
 
 /* Why `alloc` gave nothing for `what`: the machine's own failure where there is one, else that memory is out.

@@ -22,8 +22,8 @@ static double memory_gib(const char *key)
     return kib / (1 << 20);
 }
 
-/* One device in all compute types: {"asked", "device" (where it works), "dtypes": {name: {"works", "how" or
- * "why"}}}. */
+/* One device in all compute types: {"asked", "device" (where it works), "dtypes": {name: {"works", "how" and
+ * "choices", or "why"}}}. */
 static json_t *try_device(const char *device)
 {
     json_t *result = json_pack("{s:s}", "asked", device), *dtypes = json_object();
@@ -33,7 +33,7 @@ static json_t *try_device(const char *device)
         json_t *answer;
         if (t2d_backend_open(device, (t2d_dtype)d, 0, &be, &err) == T2D_OK) {
             json_object_set_new(result, "device", json_string(be->device));
-            answer = json_pack("{s:b, s:s}", "works", 1, "how", be->description);
+            answer = json_pack("{s:b, s:s, s:s}", "works", 1, "how", be->description, "choices", be->choices);
             be->op->close(be);
         } else {
             answer = json_pack("{s:b, s:s}", "works", 0, "why", err.message);
@@ -63,6 +63,7 @@ static void print_device(const json_t *device)
         const bool works = json_is_true(json_object_get(answer, "works"));
         printf("%-8s %s %s\n", d ? "" : name, dtype_names[d],
                json_string_value(json_object_get(answer, works ? "how" : "why")));
+        if (works) printf("%-8s      %s\n", "", json_string_value(json_object_get(answer, "choices")));
     }
 }
 

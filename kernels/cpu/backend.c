@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attention.h"
 #include "cpu.h"
 
 enum { LOAD = 4096 }; /* tokens: products are at their best long before, and memory grows with them */
@@ -177,6 +178,10 @@ t2d_status t2d_cpu_open(t2d_dtype dtype, int threads, t2d_backend **be, t2d_erro
                  ? " (no bf16 instructions: bf16 values, fp32 products)"
                  : "",
              cpu->base.threads, cpu->base.threads == 1 ? "" : "s");
+    const bool half = dtype == T2D_DTYPE_BF16 && t2d_cpu_has_bf16();
+    snprintf(cpu->base.choices, sizeof cpu->base.choices,
+             "products: oneDNN in %s; attention: %s; the rest: vector loops in fp32", half ? "bf16" : "fp32",
+             half && t2d_attention_bf16() ? "AVX512-BF16" : "vector loops in fp32");
     *be = &cpu->base;
     return T2D_OK;
 }

@@ -101,15 +101,20 @@ static t2d_status look_at_chip(t2d_cuda *cu, t2d_error *err)
 
 static void describe(t2d_cuda *cu, const char *gemm)
 {
+    static const char *const names[] = {"fp32 (no TF32)", "fp16", "bf16"};
     size_t free_bytes = 0, total = 0;
     int driver = 0, runtime = 0;
     (void)cudaMemGetInfo(&free_bytes, &total);
     (void)cudaDriverGetVersion(&driver);
     (void)cudaRuntimeGetVersion(&runtime);
     snprintf(cu->base.description, sizeof cu->base.description,
-             "%s, %.1f of %.1f GiB free, driver for CUDA %d.%d, runtime %d.%d, %.60s", cu->chip,
+             "%s, %.1f of %.1f GiB free, driver for CUDA %d.%d, runtime %d.%d", cu->chip,
              (double)free_bytes / (1 << 30), (double)total / (1 << 30), driver / 1000, driver % 1000 / 10,
-             runtime / 1000, runtime % 1000 / 10, gemm);
+             runtime / 1000, runtime % 1000 / 10);
+    snprintf(cu->base.choices, sizeof cu->base.choices,
+             "products: %.40s in %s; attention: %s; the rest: own kernels; passes: CUDA graphs", gemm,
+             names[cu->base.dtype],
+             cu->base.dtype == T2D_DTYPE_FP32 ? "fp32 units" : "tensor cores by mma.sync");
 }
 
 t2d_status t2d_cuda_open(const char *device, t2d_dtype dtype, int threads, t2d_backend **be, t2d_error *err)

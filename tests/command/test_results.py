@@ -163,7 +163,8 @@ class Others(CommandTest):
         line = json.loads(out)
         self.assertEqual([d["asked"] for d in line["devices"]], ["cpu", "cuda", "auto"])
         self.assertNotIn("model_problem", line)
-        self.assertIn("cpu", self.t2d("doctor")[0])
+        self.assertIn("attention", json.loads(out)["devices"][0]["dtypes"]["fp32"]["choices"])
+        self.assertIn("products: oneDNN in fp32", self.t2d("doctor")[0])
 
     def test_help_names_every_command_and_version(self):
         out, _ = self.t2d("--help")
