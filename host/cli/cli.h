@@ -29,6 +29,7 @@ command command_features(void);
 command command_text(void);
 command command_eval(void);
 command command_merge(void);
+command command_bench(void);
 command command_info(void);
 command command_verify(void);
 command command_doctor(void);

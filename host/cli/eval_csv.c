@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void put_text(FILE *f, const char *text)
+void csv_text(FILE *f, const char *text)
 {
     if (!strpbrk(text, ",\"\r\n")) {
         fputs(text, f);
@@ -43,7 +43,7 @@ t2d_status class_csv_write(const char *path, const json_t *names, const t2d_clas
     fputs("class,iou,accuracy,both,truth,found\n", out.stream);
     for (int i = 0; i < labels; i++) {
         const t2d_class_count *c = &classes[i];
-        put_text(out.stream, name_of(names, i));
+        csv_text(out.stream, name_of(names, i));
         put_number(out.stream, t2d_class_iou(c));
         put_number(out.stream, t2d_class_accuracy(c));
         fprintf(out.stream, ",%llu,%llu,%llu\n", (unsigned long long)c->both, (unsigned long long)c->truth,
@@ -71,7 +71,7 @@ t2d_status picture_csv_open(picture_csv **csv, const char *path, const json_t *h
     fputs("picture,name,failed,miou,accuracy,pixels,ignored", c->out.stream);
     for (int i = 0; i < c->labels; i++) {
         fputc(',', c->out.stream);
-        put_text(c->out.stream, name_of(names, i));
+        csv_text(c->out.stream, name_of(names, i));
     }
     fputc('\n', c->out.stream);
     return T2D_OK;
@@ -93,9 +93,9 @@ t2d_status picture_csv_add(picture_csv *c, const t2d_record *record, t2d_error *
 {
     FILE *f = c->out.stream;
     fprintf(f, "%lld,", (long long)record->picture);
-    put_text(f, record->name);
+    csv_text(f, record->name);
     fputc(',', f);
-    put_text(f, record->failed ? record->failed : "");
+    csv_text(f, record->failed ? record->failed : "");
     sum_cells(c, record);
     const t2d_metrics m = t2d_metrics_of(c->classes, c->labels);
     const long long pixels = (long long)record->width * record->height - record->ignored;

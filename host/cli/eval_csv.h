@@ -1,8 +1,11 @@
-/* eval_csv.h — results of `t2d eval` as tables for other programs. */
+/* eval_csv.h — results of `t2d eval` as tables for other programs; and how a table quotes. */
 #ifndef T2D_EVAL_CSV_H
 #define T2D_EVAL_CSV_H
 
 #include "eval/eval.h"
+
+/* A field: in quotes where it has to be. */
+void csv_text(FILE *f, const char *text);
 
 /* class,iou,accuracy,both,truth,found; what does not exist is empty. */
 t2d_status class_csv_write(const char *path, const json_t *names, const t2d_class_count *classes, int labels,

@@ -14,6 +14,7 @@ static int list_commands(command *commands)
     commands[n++] = command_text();
     commands[n++] = command_eval();
     commands[n++] = command_merge();
+    commands[n++] = command_bench();
     commands[n++] = command_info();
     commands[n++] = command_verify();
     commands[n++] = command_doctor();
