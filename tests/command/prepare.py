@@ -20,7 +20,7 @@ def main():
     export = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../python_export")
     random_model = (sys.executable, f"{export}/random_model.py")
     subprocess.run([*random_model, "--size", "tiny", "--registers", "4", "-o", model], check=True)
-    subprocess.run([*random_model, "--size", "s", "--depth", "2", "--text", "tiny", "-o", small], check=True)
+    subprocess.run([*random_model, "--size", "s", "--depth", "2", "--text", "tiny", "--dtype", "fp16", "-o", small], check=True)
     subprocess.run([sys.executable, f"{export}/demo_picture.py", picture], check=True)
     return 0
 
