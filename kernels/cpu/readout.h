@@ -124,7 +124,8 @@ static inline float t2d_sleef_exp(float x)
     u = fmaf(u, s, 0.166666671633720397949219f);
     u = fmaf(u, s, 0.5f);
     u = 1.0f + fmaf(s * s, u, s);
-    int32_t n = (int32_t)q, half = n >> 1; /* 2^n in two steps: n may pass the exponent's range */
+    int32_t n = (int32_t)(x == x ? q : 0.0f); /* NaN is no integer; y is NaN by s */
+    int32_t half = n >> 1;                    /* 2^n in two steps: n may pass the exponent's range */
     union {
         int32_t i;
         float f;
