@@ -56,7 +56,8 @@ typedef struct t2d_bench_result {
     t2d_samples samples; /* of calls */
     double cpu_seconds;  /* of this process during the calls that count */
     double load_before;  /* the system's load average of the minute before; negative: not known */
-    int64_t peak_bytes;  /* most memory the process has had resident */
+    int64_t peak_bytes;  /* most memory the process has had resident, before the ceiling was measured */
+    double ceiling;      /* operations per second of a large product, the best before and after the calls */
 } t2d_bench_result;
 
 /* Checks, warms up, measures.  Every mask of every timed call is compared with its picture's alone, between
@@ -64,6 +65,12 @@ typedef struct t2d_bench_result {
 t2d_status t2d_bench_run(t2d_session *session, const t2d_vocab *vocab, const t2d_bench_plan *plan,
                          t2d_bench_result *result, t2d_error *err);
 void t2d_bench_release(t2d_bench_result *result);
+
+/* ---- what the machine can do (ceiling.c) ---- */
+
+/* Raises *flop_per_second to the rate of large products by the machine's own operation, in the session's
+ * compute type. */
+t2d_status t2d_ceiling_measure(t2d_session *session, double *flop_per_second, t2d_error *err);
 
 /* ---- what a sound answer is (check.c); false: *err says what is wrong ---- */
 

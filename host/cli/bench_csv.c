@@ -11,12 +11,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NUMBERS = 13, TABLE_BYTES = 1 << 28 };
+enum { NUMBERS = 14, TABLE_BYTES = 1 << 28 };
 
-static const char *const names[NUMBERS] = {
-    "samples",           "mean_seconds", "median_seconds",      "p90_seconds",        "p99_seconds",
-    "min_seconds",       "max_seconds",  "pictures_per_second", "windows_per_second", "tower_flop_per_second",
-    "peak_memory_bytes", "cpu_share",    "load_average_before"};
+static const char *const names[NUMBERS] = {"samples",
+                                           "mean_seconds",
+                                           "median_seconds",
+                                           "p90_seconds",
+                                           "p99_seconds",
+                                           "min_seconds",
+                                           "max_seconds",
+                                           "pictures_per_second",
+                                           "windows_per_second",
+                                           "tower_flop_per_second",
+                                           "ceiling_flop_per_second",
+                                           "peak_memory_bytes",
+                                           "cpu_share",
+                                           "load_average_before"};
 
 static void collect(const bench_report *r, double numbers[NUMBERS])
 {
@@ -32,6 +42,7 @@ static void collect(const bench_report *r, double numbers[NUMBERS])
                                  pictures,
                                  pictures * r->windows,
                                  bench_flop_per_second(r),
+                                 r->result.ceiling,
                                  (double)r->result.peak_bytes,
                                  r->result.cpu_seconds / (t->sum * r->threads),
                                  r->result.load_before};

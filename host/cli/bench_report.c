@@ -64,6 +64,11 @@ double bench_flop_per_second(const bench_report *r)
     return r->window_flop * r->windows * r->batch / r->spread.median;
 }
 
+double bench_floor_seconds(const bench_report *r)
+{
+    return r->window_flop * r->windows * r->batch / r->result.ceiling;
+}
+
 /* ---- for people ---- */
 
 static const char *text(const json_t *object, const char *key)
@@ -130,6 +135,11 @@ static void show_table(const bench_report *r)
     printf("vision tower %.1f GFLOP a window by count; %.1f GFLOP/s over the median, the rest of the way in "
            "it\n",
            1e-9 * r->window_flop, 1e-9 * bench_flop_per_second(r));
+    printf(
+        "ceiling      %.1f GFLOP/s of a large product in this run; the tower's floor %.3f ms, %.0f %% of the "
+        "median\n",
+        1e-9 * r->result.ceiling, 1e3 * bench_floor_seconds(r),
+        100 * bench_floor_seconds(r) / r->spread.median);
     printf("memory       %.1f MiB at most, the whole process\n", (double)r->result.peak_bytes / (1 << 20));
     printf("CPU time     %.0f %% of wall clock times threads (%d)\n", 100 * cpu_share(r), r->threads);
     if (r->against) show_against(r->against);
@@ -153,6 +163,8 @@ static void show_json(const bench_report *r)
     json_object_set_new(line, "windows_per_second", json_real(bench_pictures_per_second(r) * r->windows));
     json_object_set_new(line, "tower_flop_per_window", json_real(r->window_flop));
     json_object_set_new(line, "tower_flop_per_second", json_real(bench_flop_per_second(r)));
+    json_object_set_new(line, "ceiling_flop_per_second", json_real(r->result.ceiling));
+    json_object_set_new(line, "tower_floor_seconds", json_real(bench_floor_seconds(r)));
     json_object_set_new(line, "peak_memory_bytes", json_integer(r->result.peak_bytes));
     json_object_set_new(line, "cpu_seconds", json_real(r->result.cpu_seconds));
     json_object_set_new(line, "cpu_share", json_real(cpu_share(r)));

@@ -27,6 +27,9 @@ double bench_pictures_per_second(const bench_report *report);
  */
 double bench_flop_per_second(const bench_report *report);
 
+/* Of a call: the tower's operations at the ceiling's rate. */
+double bench_floor_seconds(const bench_report *report);
+
 void bench_report_show(const bench_report *report);
 
 /* ---- bench_csv.c: says what is wrong itself ---- */

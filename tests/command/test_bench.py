@@ -46,6 +46,9 @@ class Report(BenchTest):
         self.assertAlmostEqual(latency["mean"] / (sum(samples) / 12), 1, places=5)
         self.assertAlmostEqual(line["pictures_per_second"] * sum(samples) / 12, 1, places=5)
         self.assertAlmostEqual(line["tower_flop_per_second"] * latency["median"] / line["tower_flop_per_window"], 1, places=5)
+        self.assertGreater(line["ceiling_flop_per_second"], 0)
+        self.assertAlmostEqual(line["tower_floor_seconds"] * line["ceiling_flop_per_second"] / line["tower_flop_per_window"], 1,
+                               places=5)
         self.assertGreater(line["peak_memory_bytes"], os.path.getsize(MODEL) // 2)
         self.assertIs(line["sound"], True)
 
@@ -78,6 +81,8 @@ class Report(BenchTest):
         samples = line["samples_seconds"]
         self.assertEqual((line["settings"]["scenario"], line["settings"]["batch"], len(samples)), ("offline", 6, 5))
         self.assertAlmostEqual(line["pictures_per_second"] * sum(samples) / 30, 1, places=5)
+        self.assertAlmostEqual(line["tower_floor_seconds"] * line["ceiling_flop_per_second"] / line["tower_flop_per_window"], 6,
+                               places=4)
         self.assertGreater(self.bench("--mode", "offline")["settings"]["batch"], 1)  # 21 tokens do not fill a pass
 
     def test_seconds_are_filled(self):
@@ -92,7 +97,7 @@ class Report(BenchTest):
         out, _ = self.t2d(*BENCH)
         for words in ("single-stream: pictures of 80x60, 3 classes, 1 whole window of 56, batch 1", "checked: ",
                       "in 5 timed calls", "host to mask, ms a picture: 5 samples after 2 that warmed up", "median", "p99",
-                      "pictures/s", "GFLOP/s", "MiB at most"):
+                      "pictures/s", "GFLOP/s of a large product in this run", "MiB at most"):
             self.assertIn(words, out)
 
     def test_bf16(self):
@@ -141,6 +146,7 @@ class Table(BenchTest):
         for key in ("model_checksum", "device_name", "picture", "scenario"):
             self.assertEqual(row[key], line["settings"][key])
         self.assertEqual((row["seed"], row["stride"], row["samples"]), ("3", "", "5"))
+        self.assertAlmostEqual(float(row["ceiling_flop_per_second"]) / line["ceiling_flop_per_second"], 1, places=5)
         self.assertAlmostEqual(float(row["median_seconds"]) / line["latency_seconds"]["median"], 1, places=5)
 
     def test_an_empty_file_is_new(self):
