@@ -18,7 +18,8 @@ static t2d_status t2d_cuda_open(const char *device, t2d_dtype dtype, int threads
     (void)dtype, (void)threads, (void)be;
     return t2d_fail(
         err, T2D_E_DEVICE,
-        "device %s: this build has no CUDA machine (there was no nvcc); choose \"cpu\" or \"auto\"", device);
+        "device %s: this build has no CUDA machine (cmake's output says why); choose \"cpu\" or \"auto\"",
+        device);
 }
 #endif
 

@@ -1,4 +1,4 @@
-/* vmath.h — the small functions of the CPU's hot loops: exp, erf, bf16.
+/* vmath.h — the small functions of the CPU's hot loops: exp, erf.
  * They have no branches and call nothing, so that the compiler makes vectors of the loops around them. */
 #ifndef T2D_CPU_VMATH_H
 #define T2D_CPU_VMATH_H
@@ -7,26 +7,9 @@
 #include <stdint.h>
 #include <string.h>
 
-typedef uint16_t t2d_bf16;
+#include "half.h"
+
 typedef float t2d_v8 __attribute__((vector_size(32), aligned(4), may_alias)); /* eight neighbours */
-
-static inline float t2d_from_bf16(t2d_bf16 v)
-{
-    const uint32_t bits = (uint32_t)v << 16;
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-/* Rounds to nearest even; a NaN stays one. */
-static inline t2d_bf16 t2d_to_bf16(float f)
-{
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    const uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-    const uint32_t quiet = bits | 0x400000u;
-    return (t2d_bf16)(((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded) >> 16);
-}
 
 /* e^x within 2 ulp for x up to 88; below -87 it stays at e^-87 (1.6e-38, nothing to a softmax). */
 static inline float t2d_exp_below(float x)

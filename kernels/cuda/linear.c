@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cuda/machine.h"
+#include "half.h"
 
 struct t2d_linear {
     int out, in, ld; /* ld: in, rounded up to 8: zeros behind */
@@ -21,38 +22,15 @@ t2d_dtype t2d_cuda_linear_type(const t2d_linear *lin) { return lin->type; }
 
 /* ---- weights ---- */
 
-static uint16_t to_bf16(float f)
-{
-    uint32_t u;
-    memcpy(&u, &f, sizeof u);
-    return (uint16_t)((u + 0x7fffu + (u >> 16 & 1)) >> 16); /* to nearest even; weights are finite */
-}
-
-/* To nearest even; beyond its range infinity. */
-static uint16_t to_fp16(float f)
-{
-    const float half = 0.5f, magnitude = f < 0 ? -f : f, shifted = magnitude + half;
-    uint32_t u, a, sub, base;
-    memcpy(&u, &f, sizeof u);
-    memcpy(&sub, &shifted, sizeof sub);
-    memcpy(&base, &half, sizeof base);
-    const uint32_t sign = u >> 16 & 0x8000;
-    a = u & 0x7fffffff;
-    if (a >= 0x47800000) return (uint16_t)(sign | 0x7c00);
-    if (a < 0x38800000)
-        return (uint16_t)(sign | (sub - base)); /* a unit of 0.5's last place is fp16's smallest */
-    return (uint16_t)(sign | (a + 0xfff + (a >> 13 & 1) - 0x38000000) >> 13);
-}
-
 /* to[at] = value in the type; false where fp16 has no such number. */
 static bool put(void *to, size_t at, float value, t2d_dtype type)
 {
     if (type == T2D_DTYPE_FP32)
         ((float *)to)[at] = value;
     else if (type == T2D_DTYPE_BF16)
-        ((uint16_t *)to)[at] = to_bf16(value);
+        ((uint16_t *)to)[at] = t2d_to_bf16(value);
     else
-        ((uint16_t *)to)[at] = to_fp16(value);
+        ((uint16_t *)to)[at] = t2d_to_fp16(value);
     return type != T2D_DTYPE_FP16 || (value > -65520.0f && value < 65520.0f);
 }
 
