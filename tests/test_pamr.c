@@ -4,7 +4,6 @@
 #include "maps.h"
 #include "stages.h"
 
-static const tolerance TOL_PAMR = {5e-6, "1", "fp32 weights, ten sums of 48 terms one after the other"};
 static const tolerance TOL_GOLDEN = {2e-6, "1", "the published fp32 result, ten iterations"};
 
 /* ---- the formulas, without a readout ---- */

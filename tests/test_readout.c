@@ -5,8 +5,6 @@
 
 static const tolerance TOL_GOLDEN = {1.2e-7, "1",
                                      "one unit of fp32 below 1 where the compiler contracted otherwise"};
-static const tolerance TOL_SCORES = {2e-5, "spread of the scores",
-                                     "a weight is rounded at coordinates up to 900: torch's scale is fp32"};
 
 static const tolerance TOL_MASKS = {
     1.3e-7, "1", "the stage and the masks were published from two products: two units below 0.5"};

@@ -3,10 +3,6 @@
 #include "maps.h"
 #include "stages.h"
 
-static const tolerance TOL_SIMILARITY = {3e-7, "1 (unit rows)", "sums of blocks of 64 products"};
-static const tolerance TOL_SIGMOID = {3e-7, "1", "the score's error through a slope of 1/4, exp, a division"};
-static const tolerance TOL_CLEAN = {2e-6, "1",
-                                    "two softmaxes of logits up to 3, then a division by the largest"};
 static const tolerance TOL_CLEAN_GOLDEN = {1.5e-7, "1",
                                            "the published fp32 result, two units in the last place"};
 static const tolerance TOL_REFERENCE = {1e-6, "1", "both sides sum 128 to 192 products in fp32"};
@@ -117,11 +113,6 @@ Test(similarity, merge_max)
 
 /* ---- cleaning ---- */
 
-typedef struct clean_case {
-    int sequences, tokens, skip, heads, dim, classes;
-    float *scores, *logits, *features, *text;
-} clean_case;
-
 static float *clean(const clean_case *k, int threads)
 {
     const size_t patches = (size_t)(k->tokens - k->skip), count = patches * k->sequences * k->classes;
@@ -138,47 +129,6 @@ static float *clean(const clean_case *k, int threads)
     be->op->release(be, t);
     be->op->close(be);
     return got;
-}
-
-/* The published formula in double; `out` [patches, classes] of sequence q. */
-static void naive_clean(const clean_case *k, int q, double *out)
-{
-    const int patches = k->tokens - k->skip;
-    const float *scores = k->scores + (size_t)q * patches * k->classes;
-    const float *logits = k->logits + (size_t)q * k->heads * patches;
-    const float *features = k->features + ((size_t)q * k->tokens + k->skip) * k->dim;
-    double low = 1e300, high = -1e300, s_low = 1e300, s_high = -1e300, dot[16], view[16][256];
-    for (int h = 0; h < k->heads; h++) {
-        double squares = 0;
-        for (int c = 0; c < k->dim; c++) {
-            view[h][c] = 0;
-            for (int p = 0; p < patches; p++)
-                view[h][c] += (double)logits[h * patches + p] * features[(size_t)p * k->dim + c] / patches;
-            squares += view[h][c] * view[h][c];
-        }
-        for (int c = 0; c < k->dim; c++) view[h][c] /= sqrt(squares);
-    }
-    for (int n = 0; n < k->classes; n++) {
-        double sum = 0, total = 0;
-        for (int h = 0; h < k->heads; h++) {
-            dot[h] = 0;
-            for (int c = 0; c < k->dim; c++) dot[h] += k->text[(size_t)n * k->dim + c] * view[h][c];
-            sum += dot[h] = exp(dot[h]);
-        }
-        for (int p = 0; p < patches; p++) {
-            double mix = 0;
-            for (int h = 0; h < k->heads; h++) mix += dot[h] / sum * logits[h * patches + p];
-            total += out[(size_t)p * k->classes + n] = exp(mix);
-        }
-        for (int p = 0; p < patches; p++) {
-            const double a = out[(size_t)p * k->classes + n] /= total, s = scores[(size_t)p * k->classes + n];
-            low = fmin(low, a), high = fmax(high, a), s_low = fmin(s_low, s), s_high = fmax(s_high, s);
-        }
-    }
-    for (size_t i = 0; i < (size_t)patches * k->classes; i++) {
-        const double spread = (out[i] - low) / high * (s_high - s_low) + s_low;
-        out[i] = (scores[i] + (double)0.2f * spread) / (1 + (double)0.2f);
-    }
 }
 
 static clean_case random_clean(int sequences, int patches, int skip, int heads, int dim, int classes)

@@ -27,6 +27,13 @@ static const tolerance TOL_HEAD_POOL = {1e-6, "(1 + max |logit|) max |feature| /
                                         "softmax weights, then a sum over patches in order"};
 static const tolerance TOL_EMBED = {1e-6, "1 + |position| + sum |pixel w| + |b|",
                                     "as linear; coordinates are fp32 in the formula too, as in torch"};
+static const tolerance TOL_SIMILARITY = {3e-7, "1 (unit rows)", "sums of blocks of 64 products"};
+static const tolerance TOL_SIGMOID = {3e-7, "1", "the score's error through a slope of 1/4, exp, a division"};
+static const tolerance TOL_CLEAN = {2e-6, "1",
+                                    "two softmaxes of logits up to 3, then a division by the largest"};
+static const tolerance TOL_SCORES = {2e-5, "spread of the scores",
+                                     "a weight is rounded at coordinates up to 900: torch's scale is fp32"};
+static const tolerance TOL_PAMR = {5e-6, "1", "fp32 weights, ten sums of 48 terms one after the other"};
 /* Of the result, where it is stored in bf16; in attention also of sum p |v|: its weights are rounded too. */
 static const double BF16_ROUNDING = 1.0 / 256;
 
