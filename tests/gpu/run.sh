@@ -54,7 +54,7 @@ if [ -n "$sanitizer" ]; then
 else
   echo "compute-sanitizer is not here: not run"
 fi
-step bench 150 "$folder/bench_cuda"
+step bench 150 "$folder/bench_ops" --device cuda --quick --json "$out/bench_ops.json"
 cat "$out/bench.log"
 nvidia-smi --query-gpu=clocks.sm,clocks.mem,temperature.gpu,power.draw --format=csv >>"$out/machine.txt" 2>&1
 [ $failed -eq 0 ] && echo "all passed: commit $(cat "$folder/commit")" || echo "something failed: see $out"
