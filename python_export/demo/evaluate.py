@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""evaluate.py -- mIoU of a model on held-out scenes, through `t2d segment` itself; see --help.
+"""evaluate.py -- mIoU of a model on held-out scenes, counted by `t2d eval`; see --help.
 
-Two questions.  Nouns: every class by its plain name.  Phrases: for each noun that comes in colours, the eight phrases
-"red car", "blue car" ... take the place of "car" among the plain names, in the scenes that show one.  Beside them what
-labels drawn at random would give.
+Two questions.  Nouns: every class by its plain name.  Phrases: things that come in colours by colour and noun, so that
+a red car must be told from a blue one.  Beside them what a psi of random weights finds, and labels drawn at random.
 """
 
 import json
@@ -17,114 +16,98 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 try:
     import numpy as np
     from commands import Parser, positive, run, say
-    from demo import scenes, world
-    from PIL import Image
+    from demo import held_out, random_psi, world
     from refusal import Misuse, Refused
 except ImportError as problem:
     sys.exit(f"evaluate.py: {problem}; Debian: apt install python3-numpy python3-opencv python3-pil python3-xxhash")
 
-
-def owners_phrases(scene, noun):
-    """Labels with the place of noun taken by its colours: len(NOUNS) + colour, where the noun is."""
-    colours = list(world.COLOURS)
-    table = np.array([0] + [len(world.NOUNS) + colours.index(t.colour) if t.noun == noun else 0 for t in scene.things])
-    phrase = table[scene.owners]
-    return np.where(phrase > 0, phrase, scene.labels)
+QUESTIONS = ("nouns", "phrases")
 
 
-def segment(options, pictures, words, folder):
-    """Masks by picture, from the command."""
-    out = tempfile.mkdtemp(dir=folder)
-    command = [options.t2d, "segment", *pictures, "-m", options.model, "-c", ",".join(words), "-o", out, "-q",
-               *options.more.split()]
-    if len(pictures) == 1:
-        command[command.index(out)] = os.path.join(out, os.path.basename(pictures[0])[:-4] + "_mask.png")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Refused(f"{options.t2d}: {done.stderr.strip()[:400]}")
-    names = sorted(os.listdir(out))
-    return [np.asarray(Image.open(os.path.join(out, name))) for name in names]
+def count(options, model, folder, question):
+    """What `t2d eval` says of a preset: its report."""
+    with tempfile.TemporaryDirectory() as results:
+        command = [options.t2d, "eval", "--preset", os.path.join(folder, question + ".json"), "--data", folder, "-m",
+                   model, "-o", os.path.join(results, "pictures.jsonl"), "--bootstrap", "0", "-q", "--json",
+                   *options.more.split()]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Refused(f"{' '.join(command[:2])}: {done.stderr.strip()[:400]}")
+        return json.loads(done.stdout)
 
 
-def counted(found, wanted, classes):
-    return np.bincount(wanted.astype(np.int64).ravel() * classes + found.ravel(), minlength=classes * classes) \
-        .reshape(classes, classes)
+def ious(report):
+    """By class name, of classes that are in the scenes: one that none shows has no right pixel to find."""
+    return {c["name"]: c["both"] / (c["truth"] + c["found"] - c["both"]) for c in report["classes"] if c["truth"]}
+
+
+def chance(report):
+    """Expected mIoU of labels drawn evenly at random."""
+    part = np.array([c["truth"] / report["pixels"] for c in report["classes"] if c["truth"]])
+    even = 1 / len(report["classes"])
+    return float(np.mean(part * even / (part + even - part * even)))
+
+
+def phrases_of(found):
+    return {pair: found[" ".join(reversed(pair))] for pair in held_out.PHRASES if " ".join(reversed(pair)) in found}
 
 
 def mean(values):
-    """NaN of none: few scenes may show no thing in a colour."""
-    return float(np.mean(list(values))) if values else float("nan")
+    return float(np.mean(list(values)))
 
 
-def iou_of(table):
-    """Per class; NaN for one that is neither there nor found."""
-    union = table.sum(0) + table.sum(1) - np.diag(table)
-    return np.where(union > 0, np.diag(table) / np.maximum(union, 1), np.nan)
+def scores(reports):
+    """mIoU of nouns; of phrases (not of the grounds among them); of phrases never drawn for training."""
+    nouns, pairs = ious(reports["nouns"]), phrases_of(ious(reports["phrases"]))
+    return {"nouns": mean(nouns.values()), "phrases": mean(pairs.values()),
+            "unseen_phrases": mean(value for pair, value in pairs.items() if pair in world.HELD_OUT)}
 
 
-def chance(labels, classes):
-    """Expected IoU of labels drawn evenly at random."""
-    part = np.bincount(labels.ravel(), minlength=classes)[:classes] / labels.size
-    part = part[part > 0]
-    return float(np.mean(part / classes / (part + 1 / classes - part / classes)))
-
-
-def nouns(options, drawn, pictures, folder):
-    found = segment(options, pictures, world.NOUNS, folder)
-    table = sum(counted(f, s.labels, len(world.NOUNS)) for f, s in zip(found, drawn))
-    return iou_of(table), float(np.trace(table) / table.sum())
-
-
-def phrases(options, drawn, pictures, folder):
-    """IoU by (colour, noun), of those that are in the scenes."""
-    result, by_chance = {}, []
-    for noun in world.COLOURED:
-        chosen = [i for i, s in enumerate(drawn) if (s.labels == world.NOUNS.index(noun)).any()]
-        if not chosen:
-            continue
-        others = [n for n in world.NOUNS if n != noun]
-        words = [*others, *(f"{colour} {noun}" for colour in world.COLOURS)]
-        size = len(world.NOUNS) + len(world.COLOURS)
-        ids = np.array([world.NOUNS.index(n) for n in others] + list(range(len(world.NOUNS), size)))
-        found = segment(options, [pictures[i] for i in chosen], words, folder)
-        wanted = [owners_phrases(drawn[i], noun) for i in chosen]
-        table = sum(counted(ids[f], w, size) for f, w in zip(found, wanted))
-        iou = iou_of(table)[len(world.NOUNS):]
-        by_chance.append(chance(np.stack(wanted), size))
-        for colour, value, pixels in zip(world.COLOURS, iou, table.sum(1)[len(world.NOUNS):]):
-            if pixels:
-                result[colour, noun] = value
-    return result, mean(by_chance)
-
-
-def report(iou, right, coloured):
-    for noun, value in zip(world.NOUNS, iou):
+def show_classes(reports):
+    for noun, value in ious(reports["nouns"]).items():
         print(f"  {noun:<10} {value:.3f}")
-    print(f"nouns: mIoU {np.nanmean(iou):.4f}, pixels right {right:.4f}")
+    pairs = phrases_of(ious(reports["phrases"]))
+    print(f"\n{'':10}" + "".join(f"{colour:>9}" for colour in world.COLOURS) + "   (* never drawn for training)")
     for noun in world.COLOURED:
-        print(f"  {noun:<10} " + " ".join(f"{c}{'*' if (noun, c) in world.HELD_OUT else ''} {coloured[c, noun]:.2f}"
-                                          for c in world.COLOURS if (c, noun) in coloured))
-    rare = [v for (c, n), v in coloured.items() if (n, c) in world.HELD_OUT]
-    print(f"phrases: mIoU {mean(coloured.values()):.4f}; of the pairs never drawn for training (*) {mean(rare):.4f}")
+        cells = [(f"{pairs[noun, colour]:.2f}" if (noun, colour) in pairs else "-") +
+                 ("*" if (noun, colour) in world.HELD_OUT else " ") for colour in world.COLOURS]
+        print(f"{noun:<10}" + "".join(f"{cell:>9}" for cell in cells))
+
+
+def show_scores(trained, untrained, by_chance):
+    rows = [("plain names", "nouns"), ("colour and noun", "phrases"), ("of these, never drawn", "unseen_phrases")]
+    print(f"\n{'mIoU':<24}{'model':>8}{'random psi':>12}{'chance':>8}")
+    for title, key in rows:
+        print(f"{title:<24}{trained[key]:>8.3f}{untrained[key]:>12.3f}{by_chance[key]:>8.3f}")
+
+
+def evaluate_in(folder, options):
+    held_out.write(folder, options.first, options.scenes)
+    say(f"{options.scenes} held-out scenes, drawn now")
+    blank = os.path.join(folder, "random_psi.safetensors")
+    random_psi.write(options.model, blank)
+    reports = {question: count(options, options.model, folder, question) for question in QUESTIONS}
+    show_classes(reports)
+    trained = scores(reports)
+    untrained = scores({question: count(options, blank, folder, question) for question in QUESTIONS})
+    by_chance = {question: chance(reports[question]) for question in QUESTIONS}
+    by_chance["unseen_phrases"] = by_chance["phrases"]
+    show_scores(trained, untrained, by_chance)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump({"scenes": options.scenes, "first": options.first, **trained, "random_psi": untrained,
+                       "chance": by_chance}, file, indent=1)
 
 
 def evaluate(options):
-    drawn = [world.scene(scenes.HELD_OUT + options.first + i, held_out=True) for i in range(options.scenes)]
+    if options.keep:
+        if os.path.exists(options.keep):
+            raise Misuse(f"--keep {options.keep}: is there already; want the name of a new folder")
+        os.makedirs(options.keep)
+        evaluate_in(options.keep, options)
+        return
     with tempfile.TemporaryDirectory() as folder:
-        pictures = []
-        for i, scene in enumerate(drawn):
-            pictures.append(os.path.join(folder, f"{i:05d}.png"))
-            Image.fromarray(scene.picture).save(pictures[-1])
-        say(f"{len(drawn)} held-out scenes, drawn now")
-        iou, right = nouns(options, drawn, pictures, folder)
-        coloured, by_chance = phrases(options, drawn, pictures, folder)
-        report(iou, right, coloured)
-        print(f"chance: nouns {chance(np.stack([s.labels for s in drawn]), len(world.NOUNS)):.4f}, "
-              f"phrases {by_chance:.4f}")
-        if options.json:
-            with open(options.json, "w", encoding="utf-8") as file:
-                json.dump({"nouns": float(np.nanmean(iou)), "phrases": mean(coloured.values()),
-                           "scenes": len(drawn)}, file)
+        evaluate_in(folder, options)
 
 
 def parse(arguments):
@@ -133,8 +116,9 @@ def parse(arguments):
     parser.add_argument("--t2d", metavar="FILE", default="t2d", help="the command (default: the one on PATH)")
     parser.add_argument("--scenes", type=positive, default=200, metavar="N")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first scene")
-    parser.add_argument("--more", metavar="OPTIONS", default="", help="further options of t2d segment, in one word")
-    parser.add_argument("--json", metavar="FILE", help="the two mIoU, for programs")
+    parser.add_argument("--keep", metavar="DIR", help="leave scenes and presets here: a data set for t2d eval")
+    parser.add_argument("--more", metavar="OPTIONS", default="", help="further options of t2d eval, in one word")
+    parser.add_argument("--json", metavar="FILE", help="the scores, for programs")
     options = parser.parse_args(arguments)
     if options.first < 0:
         raise Misuse(f"--first is {options.first}; want a whole number from 0")

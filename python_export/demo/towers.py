@@ -11,7 +11,7 @@ from torch import nn
 HEAD = 64
 PATCH, REGISTERS, GRID = 14, 4, 10
 CROP = PATCH * GRID
-VISION_DIM, VISION_DEPTH = 192, 4
+VISION_DIM, VISION_DEPTH = 192, 6
 TEXT_DIM, TEXT_DEPTH, CONTEXT, EMBED = 128, 2, 48, 128
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -92,18 +92,16 @@ class Vision(nn.Module):
     def __init__(self, dim=VISION_DIM, depth=VISION_DEPTH):
         super().__init__()
         self.cls_token, self.pos_embed = normal(1, 1, dim), normal(1, 1 + GRID * GRID, dim)
-        self.register_tokens, self.mask_token = normal(1, REGISTERS, dim), normal(1, dim)
+        self.register_tokens = normal(1, REGISTERS, dim)
         self.patch_embed = PatchEmbed(dim)
         self.patch_embed.proj.weight.data = cosines(dim)
         self.blocks = nn.ModuleList(Block(dim) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, 1e-6)
 
-    def forward(self, pictures, masks=None):
+    def forward(self, pictures):
         mean, std = (torch.tensor(v, dtype=torch.float32).view(3, 1, 1) for v in (MEAN, STD))
         x = (pictures.permute(0, 3, 1, 2).float() / 255 - mean) / std
         x = self.patch_embed.proj(x).flatten(2).transpose(1, 2)
-        if masks is not None:
-            x = torch.where(masks[..., None], self.mask_token.to(x.dtype), x)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x.float()], 1) + self.pos_embed
         x = torch.cat([x[:, :1], self.register_tokens.expand(len(x), -1, -1), x[:, 1:]], 1)
         for block in self.blocks:

@@ -2,8 +2,8 @@
 """train.py -- the demo model from nothing: scenes, vision tower, text tower, psi, export; see --help and README.md.
 
 Every stage leaves a file in the working folder and is skipped where that stands; a stage that was interrupted goes on.
-To make a stage again delete its file and those of the stages after it: warm.pth, vision.pth, views.pt, merges.pt,
-text.pth, psi.pth.
+To make a stage again delete its file and those of the stages after it: vision.pth, views.pt, merges.pt, text.pth,
+psi.pth.
 """
 
 import os
@@ -17,7 +17,7 @@ try:
     import torch
     import export
     from commands import Parser, check_output, positive, run, say
-    from demo import bpe, pictures, probe, scenes, train_psi, train_text, train_vision, warm_up, world
+    from demo import bpe, pictures, probe, scenes, train_psi, train_text, train_vision, world
     from demo.stages import Work
     from demo.towers import CROP, Text, Vision
     from refusal import Misuse, Refused
@@ -44,13 +44,8 @@ def vision_tower(work, options):
         say(f"vision {step}: a linear probe of the patches reads nouns with mIoU {mean:.3f}, "
             f"colours with accuracy {right:.3f}")
 
-    def warm(path):
-        return warm_up.train(drawn, path, options.warm_steps, options.seed, say).state_dict()
-
     def trained(path):
-        tower = Vision()
-        tower.load_state_dict(work.made("warm.pth", warm))
-        return train_vision.train(tower, drawn, path, options.vision_steps, options.seed, say, check).state_dict()
+        return train_vision.train(drawn, path, options.vision_steps, options.seed, say, check).state_dict()
 
     tower = Vision()
     tower.load_state_dict(work.made("vision.pth", trained))
@@ -100,7 +95,7 @@ def parse(arguments):
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
     parser.add_argument("--threads", type=positive, default=os.cpu_count(), metavar="N")
     parser.add_argument("--scenes", type=positive, default=4000, metavar="N", help="drawn for training (%(default)s)")
-    for name, steps in (("warm", 700), ("vision", 2400), ("text", 3000), ("psi", 6000)):
+    for name, steps in (("vision", 3000), ("text", 3000), ("psi", 6000)):
         parser.add_argument(f"--{name}-steps", type=positive, default=steps, metavar="N", help="(%(default)s)")
     options = parser.parse_args(arguments)
     if options.seed < 0:

@@ -1,4 +1,4 @@
-"""views.py -- square views of scenes: pairs with their matching patches for the vision tower, single ones for captions.
+"""views.py -- square views of scenes, for the vision tower with the labels of their patches.
 
 A view is a box (left, top, side) of a scene, resized to the tower's CROP.
 """
@@ -8,7 +8,10 @@ import numpy as np
 import torch
 
 from demo import world
-from demo.towers import CROP, GRID
+from demo.towers import CROP, GRID, PATCH
+
+COLOUR_IDS = {name: i for i, name in enumerate(world.COLOURS)}
+NO_COLOUR = len(COLOUR_IDS)
 
 
 def cut(plane, box, resize=cv2.INTER_AREA):
@@ -16,48 +19,71 @@ def cut(plane, box, resize=cv2.INTER_AREA):
     return cv2.resize(plane[top:top + side, left:left + side], (CROP, CROP), interpolation=resize)
 
 
-def random_box(rng, smallest, largest, near=None):
-    """A box inside the scene; `near` keeps its centre within a third of that box's side."""
+def random_box(rng, smallest, largest):
     side = int(rng.uniform(smallest, largest))
-    left, top = rng.uniform(0, world.WIDTH - side), rng.uniform(0, world.HEIGHT - side)
-    if near is not None:
-        away = rng.uniform(-0.33, 0.33, 2) * near[2]
-        left = np.clip(near[0] + near[2] / 2 + away[0] - side / 2, 0, world.WIDTH - side)
-        top = np.clip(near[1] + near[2] / 2 + away[1] - side / 2, 0, world.HEIGHT - side)
-    return int(left), int(top), side
+    return int(rng.uniform(0, world.WIDTH - side)), int(rng.uniform(0, world.HEIGHT - side)), side
 
 
-def busy_box(rng, picture, smallest, largest):
-    """The more varied one of two boxes: flat sky is seen often enough."""
-    boxes = [random_box(rng, smallest, largest) for _ in range(2)]
-    return max(boxes, key=lambda b: picture[b[1]:b[1] + b[2]:8, b[0]:b[0] + b[2]:8].std(axis=(0, 1)).sum())
+def box_near(rng, plane, owner, smallest, largest):
+    """A box around a point of a thing, which lies anywhere in it; anywhere where nothing of the thing is seen."""
+    rows, columns = np.nonzero(plane == owner)
+    if len(rows) == 0:
+        return random_box(rng, smallest, largest)
+    side, point = int(rng.uniform(smallest, largest)), rng.integers(len(rows))
+    left, top = np.array((columns[point], rows[point])) - rng.uniform(0.1, 0.9, 2) * side
+    return int(np.clip(left, 0, world.WIDTH - side)), int(np.clip(top, 0, world.HEIGHT - side)), side
 
 
-def matches(box, flip, other, other_flip):
-    """For each patch of a view, the patch of the other view that shows its centre, or -1: [GRID * GRID]."""
-    middle = (np.arange(GRID) + 0.5) / GRID
-    columns = box[0] + (1 - middle if flip else middle) * box[2]
-    rows = box[1] + middle * box[2]
-    u, v = (columns - other[0]) / other[2], (rows - other[1]) / other[2]
-    u = 1 - u if other_flip else u
-    i, j = np.floor(u * GRID).astype(int), np.floor(v * GRID).astype(int)
-    inside = ((i >= 0) & (i < GRID))[None, :] & ((j >= 0) & (j < GRID))[:, None]
-    return np.where(inside, j[:, None] * GRID + i[None, :], -1).ravel()
+class Boxes:
+    """Views to learn from: half of them lie anywhere, half near a thing, and every noun's turn comes alike, for a
+    moon is rare."""
+
+    SMALLEST, LARGEST = 0.75 * CROP, 1.35 * CROP
+
+    def __init__(self, scenes):
+        self.owners = scenes.owners
+        self.places = {}  # by noun: scenes and owners
+        for k, things in enumerate(scenes.things):
+            for i, thing in enumerate(things):
+                self.places.setdefault(thing.noun, []).append((k, i + 1))
+        self.nouns = sorted(self.places)
+
+    def draw(self, rng):
+        """A scene's number and a box of it."""
+        if rng.random() < 0.5:
+            return int(rng.integers(len(self.owners))), random_box(rng, self.SMALLEST, self.LARGEST)
+        places = self.places[self.nouns[rng.integers(len(self.nouns))]]
+        k, owner = places[rng.integers(len(places))]
+        return k, box_near(rng, self.owners[k], owner, self.SMALLEST, self.LARGEST)
 
 
-def pairs(scenes, rng, count):
-    """Two views each of `count` scenes, uint8 [2, count, CROP, CROP, 3], and the second's matches in the first."""
-    pictures, matching = np.empty((2, count, CROP, CROP, 3), np.uint8), np.empty((count, GRID * GRID), np.int64)
-    for n, k in enumerate(rng.integers(0, len(scenes), count)):
-        picture = scenes.pictures[k]
-        first = busy_box(rng, picture, 0.75 * CROP, 1.35 * CROP)
-        second = random_box(rng, 0.75 * CROP, 1.35 * CROP, near=first)
-        flips = rng.random(2) < 0.5
-        for side, box, flip in ((0, first, flips[0]), (1, second, flips[1])):
-            view = cut(picture, box)
-            pictures[side, n] = view[:, ::-1] if flip else view
-        matching[n] = matches(second, flips[1], first, flips[0])
-    return pictures, matching
+def parts(plane, count):
+    """The part that each of the values 0..count-1 has of each patch of a plane [CROP, CROP]: [P, count]."""
+    tiles = plane.reshape(GRID, PATCH, GRID, PATCH).transpose(0, 2, 1, 3).reshape(GRID * GRID, -1).astype(np.int64)
+    cells = (np.arange(len(tiles))[:, None] * count + tiles).ravel()
+    return np.bincount(cells, minlength=len(tiles) * count).reshape(-1, count) / np.float32(tiles.shape[1])
+
+
+def colours_of(things):
+    """By owner: a colour's id, or NO_COLOUR."""
+    return np.array([NO_COLOUR] + [COLOUR_IDS.get(thing.colour, NO_COLOUR) for thing in things], np.uint8)
+
+
+def labelled(scenes, boxes, rng, count):
+    """Views, mirrored or not: pictures uint8 [count, CROP, CROP, 3], and the part that each noun and
+    each colour has of each patch, fp32 [count, P, nouns] and [count, P, colours]."""
+    pictures = np.empty((count, CROP, CROP, 3), np.uint8)
+    nouns = np.empty((count, GRID * GRID, len(world.NOUNS)), np.float32)
+    colours = np.empty((count, GRID * GRID, NO_COLOUR), np.float32)
+    for n in range(count):
+        k, box = boxes.draw(rng)
+        view = cut(scenes.pictures[k], box)
+        labels, owners = (cut(plane[k], box, cv2.INTER_NEAREST_EXACT) for plane in (scenes.labels, scenes.owners))
+        if rng.random() < 0.5:
+            view, labels, owners = view[:, ::-1], labels[:, ::-1], owners[:, ::-1]
+        pictures[n], nouns[n] = view, parts(labels, len(world.NOUNS))
+        colours[n] = parts(colours_of(scenes.things[k])[owners], NO_COLOUR + 1)[:, :NO_COLOUR]
+    return pictures, torch.from_numpy(nouns), torch.from_numpy(colours)
 
 
 def relight(pictures, rng):
@@ -71,14 +97,3 @@ def relight(pictures, rng):
     for n, (shift, strength) in enumerate(zip(rng.integers(0, CROP, count), rng.uniform(0, 6, count))):
         out[n] += torch.from_numpy(np.roll(grain, shift, 0) * np.float32(strength))
     return out.clamp_(0, 255)
-
-
-def hide(rng, count):
-    """Masks for half of the views: one to three rectangles of patches, bool [count, GRID * GRID]."""
-    masks = np.zeros((count, GRID, GRID), bool)
-    for n in range(count):
-        for _ in range(rng.integers(1, 4) * (rng.random() < 0.5)):
-            height, width = rng.integers(2, 6, 2)
-            top, left = rng.integers(0, GRID - height + 1), rng.integers(0, GRID - width + 1)
-            masks[n, top:top + height, left:left + width] = True
-    return masks.reshape(count, -1)

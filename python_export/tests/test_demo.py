@@ -1,5 +1,5 @@
-"""The demo's world and what is trained on it: seeds decide everything, captions name what is there, masks of hidden
-patches and matching views are what they claim, and the towers' names are those the exporter reads."""
+"""The demo's world and what is trained on it: seeds decide everything, captions name what is there, patches have
+their labels, and the towers' names are those the exporter reads."""
 
 import re
 import unittest
@@ -95,27 +95,63 @@ class Vocabulary(unittest.TestCase):
         self.assertEqual(bpe.learn(lines), learned)
 
 
-def centre(patch, box, mirrored):
-    """Of a patch of a view, in the scene."""
-    u, v = (patch % towers.GRID + 0.5) / towers.GRID, (patch // towers.GRID + 0.5) / towers.GRID
-    return box[0] + (1 - u if mirrored else u) * box[2], box[1] + v * box[2]
+class Scenes:
+    """Pictures whose brightness is ten times their label, and things in colours."""
+
+    def __init__(self, count):
+        drawn = [world.scene(seed) for seed in range(count)]
+        self.labels, self.owners = [np.stack([getattr(s, name) for s in drawn]) for name in ("labels", "owners")]
+        self.pictures = np.repeat(10 * self.labels[..., None], 3, -1)
+        self.things = [scene.things for scene in drawn]
+
+    def __len__(self):
+        return len(self.things)
 
 
 class Views(unittest.TestCase):
-    def test_matching_patches_show_the_same_place(self):
-        box, other = (50, 40, 140), (80, 30, 100)
-        for flip in (False, True):
-            for other_flip in (False, True):
-                found = views.matches(box, flip, other, other_flip)
-                for patch in np.flatnonzero(found >= 0):
-                    here, there = centre(patch, box, flip), centre(found[patch], other, other_flip)
-                    self.assertLessEqual(np.abs(np.subtract(here, there)).max(), other[2] / towers.GRID / 2 + 1e-6)
-                self.assertTrue((found >= 0).any() and (found < 0).any())
+    def test_parts_of_patches(self):
+        plane = np.random.default_rng(0).integers(0, 5, (towers.CROP, towers.CROP)).astype(np.uint8)
+        found = views.parts(plane, 5)
+        tile = plane[towers.PATCH:2 * towers.PATCH, :towers.PATCH]  # the second row's first patch
+        np.testing.assert_allclose(found[towers.GRID], np.bincount(tile.ravel(), minlength=5) / towers.PATCH**2)
+        np.testing.assert_allclose(found.sum(1), 1, rtol=1e-6)
 
-    def test_half_of_the_views_are_partly_hidden(self):
-        masks = views.hide(np.random.default_rng(0), 400)
-        some = masks.any(1).mean()
-        self.assertTrue(0.4 < some < 0.6 and masks.all(1).sum() == 0, some)
+    def test_labels_are_of_their_patches(self):
+        """The mean brightness of a patch is that of its nouns: the same box, mirrored or not."""
+        scenes = Scenes(6)
+        pictures, nouns, colours = views.labelled(scenes, views.Boxes(scenes), np.random.default_rng(1), 40)
+        size = (len(pictures), towers.GRID, towers.PATCH, towers.GRID, towers.PATCH)
+        seen = pictures[..., 0].reshape(size).mean((2, 4)).reshape(len(pictures), -1)
+        told = (nouns * 10 * torch.arange(len(world.NOUNS))).sum(-1).numpy()
+        self.assertLess(np.abs(seen - told).mean(), 1)
+        self.assertGreater(np.abs(seen - told[:, ::-1]).mean(), 10)
+        coloured = [world.NOUNS.index(noun) for noun in (*world.COLOURED, "person")]
+        np.testing.assert_allclose(colours.sum(-1), nouns[..., coloured].sum(-1), atol=1e-6)
+
+    def test_half_of_the_boxes_are_near_things_of_all_nouns_alike(self):
+        scenes, rng = Scenes(40), np.random.default_rng(2)
+        boxes = views.Boxes(scenes)
+        moon, seen = world.NOUNS.index("moon"), 0
+        for _ in range(400):
+            k, (left, top, side) = boxes.draw(rng)
+            self.assertTrue(0 <= left <= world.WIDTH - side and 0 <= top <= world.HEIGHT - side)
+            seen += (scenes.labels[k][top:top + side, left:left + side] == moon).any()
+        scarce = np.mean([(labels == moon).any() for labels in scenes.labels])
+        self.assertGreater(seen / 400, max(0.02, scarce / 4))
+
+    def test_a_box_near_a_thing_shows_it(self):
+        plane = np.zeros((world.HEIGHT, world.WIDTH), np.uint8)
+        plane[300:310, 5:20] = 3
+        rng = np.random.default_rng(3)
+        for _ in range(50):
+            left, top, side = views.box_near(rng, plane, 3, 100, 180)
+            self.assertTrue((plane[top:top + side, left:left + side] == 3).any())
+        self.assertEqual(len(views.box_near(rng, plane, 4, 100, 180)), 3)
+
+    def test_colours_are_their_owners(self):
+        scene = world.scene(3)
+        names = [*world.COLOURS, ""]
+        self.assertEqual([names[i] for i in views.colours_of(scene.things)], ["", *(t.colour for t in scene.things)])
 
 
 class Training(unittest.TestCase):
@@ -124,10 +160,10 @@ class Training(unittest.TestCase):
         sizes = Vision(towers.VISION_DIM, towers.VISION_DEPTH, 4 * towers.VISION_DIM, towers.PATCH, towers.REGISTERS,
                        towers.GRID, False)
         words = Text(towers.TEXT_DIM, towers.TEXT_DEPTH, 4 * towers.TEXT_DIM, towers.CONTEXT, 700, towers.EMBED)
-        networks = ((tower, vision_tensors(sizes), {"mask_token"}), (text, text_tensors(words), set()),
-                    (psi, psi_tensors(towers.VISION_DIM, towers.EMBED), set()))
-        for found, wanted, unused in networks:
-            shapes = {name: tuple(value.shape) for name, value in found.state_dict().items() if name not in unused}
+        networks = ((tower, vision_tensors(sizes)), (text, text_tensors(words)),
+                    (psi, psi_tensors(towers.VISION_DIM, towers.EMBED)))
+        for found, wanted in networks:
+            shapes = {name: tuple(value.shape) for name, value in found.state_dict().items()}
             self.assertEqual(shapes, dict(wanted))
 
     def test_no_caption_twice_in_a_batch(self):
@@ -139,13 +175,23 @@ class Training(unittest.TestCase):
             self.assertTrue(all(line in texts[view] for view, line in zip(chosen, lines)))
         self.assertEqual(len(pictures.batch(texts, 2, np.random.default_rng(0))[1]), 2)
 
-    def test_clusters_are_used_alike(self):
-        """Over many batches of unlike patches every cluster gets about its part."""
-        torch.manual_seed(0)
-        scales, given = torch.zeros(16), 0
-        for _ in range(60):
-            given = train_vision.assign(torch.randn(512, 16) * 0.2 + torch.linspace(-0.2, 0.2, 16), scales).mean(0)
-        self.assertLess(float((given * 16 - 1).abs().max()), 0.5)
+    def test_patches_are_to_say_what_they_show(self):
+        """Cross-entropy of nouns over all patches, of colours over coloured ones, and of what is there."""
+        torch.manual_seed(2)
+        patches, (a, b) = 6, (len(world.NOUNS), len(world.COLOURS))
+        said = torch.randn(1, patches, a), torch.randn(1, patches, b), torch.randn(1, a + b)
+        noun, colour = torch.randint(a, (patches,)), torch.tensor([0, 3, 0, 1, 1, 2])
+        painted = torch.tensor([0.0, 1, 0, 0.5, 1, 1])
+        nouns = torch.nn.functional.one_hot(noun, a)[None].float()
+        colours = torch.nn.functional.one_hot(colour, b)[None] * painted[None, :, None]
+        found = train_vision.losses(lambda _: said, None, nouns, colours)
+        entropy = torch.nn.functional.cross_entropy
+        self.assertAlmostEqual(float(found[0]), float(entropy(said[0][0], noun)), places=5)
+        hues = (entropy(said[1][0], colour, reduction="none") * painted).sum() / painted.sum()
+        self.assertAlmostEqual(float(found[1]), float(hues), places=5)
+        there = torch.cat([nouns[0].mean(0), colours[0].mean(0)]) > 0.02
+        wrong = torch.where(there, -said[2][0], said[2][0])
+        self.assertAlmostEqual(float(found[2]), float(torch.nn.functional.softplus(wrong).mean()), places=5)
 
     def test_psi_loss_is_the_papers(self):
         """Heads are chosen by their own caption, and only by it."""
