@@ -285,6 +285,48 @@ Test(safetensors, writer_refuses)
     cr_expect_eq(t2d_st_write("/nowhere/at/all", &good, 1, NULL, 0, &err), T2D_E_IO);
 }
 
+static const void *next_of(void *context, int index, t2d_error *err)
+{
+    float *values = context; /* one place for all of them */
+    if (index == 2) return t2d_fail(err, T2D_E_MEMORY, "no third"), NULL;
+    for (int i = 0; i < 3; i++) values[i] = (float)(10 * index + i);
+    return values;
+}
+
+/* Tensors made one after the other are the file that holds them all. */
+Test(safetensors, stream_is_the_same_file)
+{
+    t2d_error err = {0};
+    float room[3], both[2][3] = {{0, 1, 2}, {10, 11, 12}};
+    char *text = NULL;
+    size_t bytes = 0, count;
+    unsigned char *whole;
+    t2d_st_item items[3] = {{"a", T2D_ST_F32, 1, {3}, both[0]}, {"b", T2D_ST_F32, 1, {3}, both[1]}};
+    const char *const meta[][2] = {{"k", "v"}};
+    write_good(items, 2, meta, 1);
+    cr_assert_eq(t2d_read_file(path, 1 << 20, &whole, &count, &err), T2D_OK);
+    items[0].data = items[1].data = NULL;
+    items[2] = (t2d_st_item){"c", T2D_ST_F32, 1, {3}, NULL};
+    FILE *stream = open_memstream(&text, &bytes);
+    cr_assert_eq(t2d_st_write_stream(stream, "memory", items, 2, meta, 1, next_of, room, &err), T2D_OK);
+    fclose(stream);
+    cr_assert_eq(bytes, count);
+    cr_assert_eq(memcmp(text, whole, bytes), 0);
+    free(text);
+    free(whole);
+    stream = open_memstream(&text, &bytes);
+    cr_expect_eq(t2d_st_write_stream(stream, "memory", items, 3, meta, 1, next_of, room, &err), T2D_E_MEMORY);
+    cr_expect(strstr(err.message, "no third"), "%s", err.message);
+    cr_expect_eq(t2d_st_write_stream(stream, "memory", items, 2, meta, 1, NULL, NULL, &err), T2D_E_ARGUMENT);
+    cr_expect(strstr(err.message, "memory: tensor 'a' has no data"), "%s", err.message);
+    fclose(stream);
+    free(text);
+    stream = fopen("/dev/full", "w");
+    setvbuf(stream, NULL, _IONBF, 0);
+    cr_expect_eq(t2d_st_write_stream(stream, "full", items, 2, meta, 1, next_of, room, &err), T2D_E_IO);
+    fclose(stream);
+}
+
 /* ---- values ---- */
 
 /* The definition: sign, exponent, fraction. */

@@ -114,4 +114,13 @@ typedef struct t2d_st_item {
 t2d_status t2d_st_write(const char *path, const t2d_st_item *items, int count, const char *const (*meta)[2],
                         int meta_count, t2d_error *err);
 
+/* The same into a stream, for tensors that are too many to be held at once: `next` gives the data of
+ * items[index], one after the other, good until it is called again; NULL (*err says why) is taken for want of
+ * memory.  Without `next` the items hold their data.  What was written stays when it fails; `name` stands for
+ * the stream in messages. */
+typedef const void *t2d_st_next(void *context, int index, t2d_error *err);
+t2d_status t2d_st_write_stream(FILE *stream, const char *name, const t2d_st_item *items, int count,
+                               const char *const (*meta)[2], int meta_count, t2d_st_next *next, void *context,
+                               t2d_error *err);
+
 #endif

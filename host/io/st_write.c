@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static t2d_status check_item(const char *path, const t2d_st_item *item, uint64_t *bytes, t2d_error *err)
+static t2d_status check_item(const char *path, const t2d_st_item *item, bool held, uint64_t *bytes,
+                             t2d_error *err)
 {
     int64_t count;
     if (!item->name || !t2d_st_name_good(item->name))
@@ -18,7 +19,7 @@ static t2d_status check_item(const char *path, const t2d_st_item *item, uint64_t
     if (item->rank < 0 || item->rank > ST_RANK_MAX ||
         !t2d_st_size(item->type, item->rank, item->shape, &count, bytes))
         return t2d_fail(err, T2D_E_ARGUMENT, "%s: tensor '%s' has an impossible shape", path, item->name);
-    if (!item->data && *bytes)
+    if (held && !item->data && *bytes)
         return t2d_fail(err, T2D_E_ARGUMENT, "%s: tensor '%s' has no data", path, item->name);
     return T2D_OK;
 }
@@ -47,13 +48,13 @@ static t2d_status add_meta(json_t *header, const char *path, const char *const (
     return status;
 }
 
-static t2d_status add_items(json_t *header, const char *path, const t2d_st_item *items, int count,
+static t2d_status add_items(json_t *header, const char *path, const t2d_st_item *items, int count, bool held,
                             t2d_error *err)
 {
     uint64_t offset = 0;
     for (int i = 0; i < count; i++) {
         uint64_t bytes, end;
-        t2d_status status = check_item(path, &items[i], &bytes, err);
+        t2d_status status = check_item(path, &items[i], held, &bytes, err);
         if (status) return status;
         if (__builtin_add_overflow(offset, bytes, &end) || end > INT64_MAX)
             return t2d_fail(err, T2D_E_ARGUMENT, "%s: the tensors are too large for a file", path);
@@ -68,43 +69,65 @@ static t2d_status add_items(json_t *header, const char *path, const t2d_st_item 
     return T2D_OK;
 }
 
-static bool write_all(FILE *stream, const char *text, uint64_t length, const t2d_st_item *items, int count)
+/* Without data: the caller frees *text. */
+static t2d_status make_header(char **text, const char *path, const t2d_st_item *items, int count, bool held,
+                              const char *const (*meta)[2], int meta_count, t2d_error *err)
 {
-    const uint64_t padded = (length + 7) / 8 * 8;
-    bool good = fwrite(&padded, sizeof padded, 1, stream) == 1 && fwrite(text, 1, length, stream) == length &&
-                fwrite("       ", 1, padded - length, stream) == padded - length;
-    for (int i = 0; i < count && good; i++) {
+    *text = NULL;
+    json_t *header = json_object();
+    t2d_status status = add_meta(header, path, meta, meta_count, err);
+    if (!status) status = add_items(header, path, items, count, held, err);
+    if (!status && !(*text = json_dumps(header, JSON_COMPACT)))
+        status = t2d_fail(err, T2D_E_MEMORY, "%s: out of memory for the header", path);
+    if (!status && strlen(*text) > ST_HEADER_MAX - 8)
+        status = t2d_fail(err, T2D_E_ARGUMENT, "%s: the header takes %zu bytes, at most %d can be read", path,
+                          strlen(*text), ST_HEADER_MAX);
+    json_decref(header);
+    return status;
+}
+
+static t2d_status write_bytes(FILE *stream, const char *path, const void *bytes, uint64_t count,
+                              t2d_error *err)
+{
+    if (count == 0 || fwrite(bytes, 1, count, stream) == count) return T2D_OK;
+    return t2d_fail(err, T2D_E_IO, "%s: cannot write: %s", path, strerror(errno));
+}
+
+static t2d_status write_header(FILE *stream, const char *path, const char *text, t2d_error *err)
+{
+    const uint64_t length = strlen(text), padded = (length + 7) / 8 * 8;
+    t2d_status status = write_bytes(stream, path, &padded, sizeof padded, err);
+    if (!status) status = write_bytes(stream, path, text, length, err);
+    if (!status) status = write_bytes(stream, path, "       ", padded - length, err);
+    return status;
+}
+
+t2d_status t2d_st_write_stream(FILE *stream, const char *name, const t2d_st_item *items, int count,
+                               const char *const (*meta)[2], int meta_count, t2d_st_next *next, void *context,
+                               t2d_error *err)
+{
+    char *text;
+    t2d_status status = make_header(&text, name, items, count, !next, meta, meta_count, err);
+    if (!status) status = write_header(stream, name, text, err);
+    for (int i = 0; i < count && !status; i++) {
         int64_t values;
         uint64_t bytes = 0;
         t2d_st_size(items[i].type, items[i].rank, items[i].shape, &values, &bytes);
-        good = bytes == 0 || fwrite(items[i].data, 1, bytes, stream) == bytes;
+        const void *data = next ? next(context, i, err) : items[i].data;
+        status = data || !bytes ? write_bytes(stream, name, data, bytes, err) : T2D_E_MEMORY;
     }
-    return good;
+    free(text);
+    return status;
 }
 
 t2d_status t2d_st_write(const char *path, const t2d_st_item *items, int count, const char *const (*meta)[2],
                         int meta_count, t2d_error *err)
 {
-    t2d_outfile out = {0};
-    char *text = NULL;
-    json_t *header = json_object();
-    t2d_status status = add_meta(header, path, meta, meta_count, err);
-    if (!status) status = add_items(header, path, items, count, err);
-    if (status) goto done;
-    text = json_dumps(header, JSON_COMPACT);
-    if (!text)
-        status = t2d_fail(err, T2D_E_MEMORY, "%s: out of memory for the header", path);
-    else if (strlen(text) > ST_HEADER_MAX - 8)
-        status = t2d_fail(err, T2D_E_ARGUMENT, "%s: the header takes %zu bytes, at most %d can be read", path,
-                          strlen(text), ST_HEADER_MAX);
-    if (!status) status = t2d_outfile_open(&out, path, err);
-    if (status) goto done;
-    status = write_all(out.stream, text, strlen(text), items, count)
-                 ? t2d_outfile_commit(&out, err)
-                 : t2d_fail(err, T2D_E_IO, "%s: cannot write: %s", path, strerror(errno));
-done:
+    t2d_outfile out;
+    t2d_status status = t2d_outfile_open(&out, path, err);
+    if (status) return status;
+    status = t2d_st_write_stream(out.stream, path, items, count, meta, meta_count, NULL, NULL, err);
+    if (!status) status = t2d_outfile_commit(&out, err);
     t2d_outfile_abort(&out);
-    free(text);
-    json_decref(header);
     return status;
 }

@@ -64,7 +64,13 @@ typedef struct t2d_config {
  * dtype. */
 t2d_status t2d_config_read(const t2d_st_file *file, t2d_config *config, t2d_error *err);
 
-/* Compares the metadata with its checksum (checksum.__metadata__). */
+/* Checksums as a file states them, in checksum.NAME: XXH3-64 of a tensor's bytes, and, in
+ * checksum.__metadata__, of "key=value\n" in order of the keys, which are sorted here. */
+enum { T2D_CHECKSUM = 17 }; /* 16 digits and the end */
+void t2d_tensor_checksum(const void *bytes, size_t count, char hex[T2D_CHECKSUM]);
+t2d_status t2d_metadata_checksum(const char *(*meta)[2], int count, char hex[T2D_CHECKSUM], t2d_error *err);
+
+/* Compares the metadata with its checksum. */
 t2d_status t2d_verify_metadata(const t2d_st_file *file, t2d_error *err);
 
 /* Reads one tensor and compares it with its checksum; floats must be finite. */
