@@ -81,6 +81,50 @@ Test(ahead, holds_several)
     }
 }
 
+/* ---- two rings, one behind the other: what a thread makes of the first's items is taken from the second
+ * ---- */
+
+enum { CHAIN = 400, GROUP = 3 };
+
+typedef struct group {
+    made *items[GROUP];
+    int count;
+} group;
+
+/* In the second ring's thread, which takes from the first. */
+static void make_group(void *context, int64_t item, void *slot)
+{
+    (void)item;
+    group *g = slot;
+    g->count = 0;
+    while (g->count < GROUP && (g->items[g->count] = t2d_ahead_take(context))) g->count++;
+}
+
+/* Taken by one thread, given back by another. */
+Test(ahead, chained)
+{
+    for (int threads = 1; threads <= 4; threads += 3) {
+        maker m = {.in_use = CHAIN};
+        t2d_ahead *items, *groups;
+        t2d_error err = {0};
+        cr_assert_eq(
+            t2d_ahead_start(&items, CHAIN, threads, 2 * GROUP + threads, sizeof(made), make, &m, &err),
+            T2D_OK);
+        cr_assert_eq(t2d_ahead_start(&groups, CHAIN + 1, 1, 2, sizeof(group), make_group, items, &err),
+                     T2D_OK);
+        int64_t next = 0;
+        for (group *g; (g = t2d_ahead_take(groups))->count > 0; t2d_ahead_give_back(groups))
+            for (int i = 0; i < g->count; i++) {
+                cr_assert_eq(g->items[i]->item, next++);
+                t2d_ahead_give_back(items);
+            }
+        cr_assert_eq(next, CHAIN);
+        t2d_ahead_stop(groups, NULL);
+        t2d_ahead_stop(items, release);
+    }
+    cr_assert_eq(released, 0);
+}
+
 Test(ahead, stops_early)
 {
     for (int taken = 0; taken < 4; taken++) {

@@ -14,7 +14,8 @@ t2d_status t2d_ahead_start(t2d_ahead **ahead, int64_t count, int threads, int de
                            t2d_error *err);
 
 /* Waits for the next item; NULL after the last.  The slot is the caller's until it is given back.  Several
- * may be held, fewer than `depth`; the one that was taken first is given back first. */
+ * may be held, fewer than `depth`; the one that was taken first is given back first.  One thread takes, and
+ * one, which may be another, gives back. */
 void *t2d_ahead_take(t2d_ahead *ahead);
 void t2d_ahead_give_back(t2d_ahead *ahead);
 

@@ -5,18 +5,19 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The first signal ends the run after the picture at hand; a second one ends the process. */
-static volatile int stopped;
+/* The first signal ends the run after the pictures at hand; a second one ends the process. */
+static atomic_bool stopped;
 
 static void on_signal(int number)
 {
     (void)number;
-    stopped = 1;
+    atomic_store(&stopped, true);
 }
 
 static void catch_signals(void)
@@ -57,13 +58,18 @@ static void tell(watcher *w, bool last)
     }
 }
 
-static bool watch(void *context, const char *failed)
+static void watch(void *context, const char *failed)
 {
     watcher *w = context;
     if (failed) complain_text(EXIT_SOME, "%s", failed);
     const bool done = w->tally->pictures + w->tally->failed >= w->total;
-    tell(w, done || stopped);
-    return !stopped;
+    tell(w, done || atomic_load(&stopped));
+}
+
+static bool is_stopped(void *context)
+{
+    (void)context;
+    return atomic_load(&stopped);
 }
 
 /* ---- failures that are allowed ---- */
@@ -138,6 +144,7 @@ static int count_mine(eval_job *job)
                               .results = &results,
                               .tally = &tally,
                               .watch = watch,
+                              .stopped = is_stopped,
                               .context = &w};
     status = t2d_eval(&run, &err);
     t2d_error late;

@@ -17,11 +17,11 @@ static const char *text(const json_t *object, const char *key)
     return value ? value : "";
 }
 
-/* Pictures a second of one process: what it did one after the other.  Reading is beside that. */
+/* Pictures a second of one process: what it did one after the other.  Reading and counting are beside that.
+ */
 static double rate(const t2d_tally *t)
 {
-    const double seconds =
-        t->seconds[T2D_STAGE_WAIT] + t->seconds[T2D_STAGE_SEGMENT] + t->seconds[T2D_STAGE_COUNT];
+    const double seconds = t->seconds[T2D_STAGE_WAIT] + t->seconds[T2D_STAGE_SEGMENT];
     return seconds > 0 ? (double)t->pictures / seconds : 0;
 }
 
@@ -83,7 +83,7 @@ static void show_speed(const eval_report *r)
     printf("\nspeed     %.3g pictures/s; a picture: ", rate(t));
     for (int s = 0; s < T2D_STAGES; s++)
         printf("%s%s %.3g ms%s", s ? ", " : "", stages[s], 1e3 * t->seconds[s] / (double)t->pictures,
-               s == T2D_STAGE_READ ? " (beside the rest)" : "");
+               s == T2D_STAGE_READ || s == T2D_STAGE_COUNT ? " (beside the rest)" : "");
     putchar('\n');
 }
 

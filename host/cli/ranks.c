@@ -94,7 +94,7 @@ static bool look(part *p, const char *path)
     return p->lines > before;
 }
 
-int ranks_wait(const char *path, int count, int64_t pictures, int patience, const volatile int *stop)
+int ranks_wait(const char *path, int count, int64_t pictures, int patience, const atomic_bool *stop)
 {
     part *parts = calloc((size_t)count, sizeof *parts);
     int waiting = parts ? count : 0, code = parts ? EXIT_GOOD : complain_text(EXIT_FAILED, "out of memory");
@@ -109,12 +109,12 @@ int ranks_wait(const char *path, int count, int64_t pictures, int patience, cons
             free(name);
         }
         if (waiting == 0) break;
-        if (*stop || t2d_clock() - news > patience)
-            code =
-                complain_text(EXIT_FAILED,
-                              "%d of %d ranks are not done%s; what is counted is kept in %s.part-*: the same "
-                              "run goes on from there",
-                              waiting, count, *stop ? "" : " and nothing came from them for a while", path);
+        if (atomic_load(stop) || t2d_clock() - news > patience)
+            code = complain_text(
+                EXIT_FAILED,
+                "%d of %d ranks are not done%s; what is counted is kept in %s.part-*: the same "
+                "run goes on from there",
+                waiting, count, atomic_load(stop) ? "" : " and nothing came from them for a while", path);
         else
             usleep(200 * 1000);
     }

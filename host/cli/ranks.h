@@ -4,6 +4,8 @@
 
 #include "cli/cli.h"
 
+#include <stdatomic.h>
+
 /* This process is `rank` of `count`; `local` on its machine (-1: not known). */
 typedef struct ranks {
     int rank, count, local;
@@ -19,6 +21,6 @@ char *ranks_part(const char *path, int rank, int count);
 
 /* Waits until every rank's part of `path` has the lines it should have (`pictures` in all), no longer than
  * `patience` seconds without news.  Says what is wrong. */
-int ranks_wait(const char *path, int count, int64_t pictures, int patience, const volatile int *stop);
+int ranks_wait(const char *path, int count, int64_t pictures, int patience, const atomic_bool *stop);
 
 #endif

@@ -135,9 +135,9 @@ double t2d_cells_iou(const t2d_cell *cells, size_t count, t2d_class_count *room)
 
 enum {
     T2D_STAGE_READ,    /* pictures and labels, in threads beside the others */
-    T2D_STAGE_WAIT,    /* for them: what reading costs in the end */
+    T2D_STAGE_WAIT,    /* for reading, or for the counts of earlier pictures: what these cost in the end */
     T2D_STAGE_SEGMENT, /* the public call */
-    T2D_STAGE_COUNT,
+    T2D_STAGE_COUNT,   /* in a thread beside the others */
     T2D_STAGES
 };
 
@@ -253,12 +253,14 @@ typedef struct t2d_eval_run {
     int64_t most_failures; /* pictures that may fail */
     t2d_results *results;
     t2d_tally *tally; /* of what the results file holds already, and then of all */
-    /* After every picture, with the sentence when it failed; false stops the run. */
-    bool (*watch)(void *context, const char *failed);
+    /* After every picture, with the sentence when it failed. */
+    void (*watch)(void *context, const char *failed);
+    /* Whether the run is to end, when what is being segmented has been counted; another thread asks. */
+    bool (*stopped)(void *context);
     void *context;
 } t2d_eval_run;
-/* Counts what is not yet counted.  T2D_OK also when `watch` stopped it.  A picture too many that cannot be
- * read ends it with that picture's sentence, and is not recorded. */
+/* Counts what is not yet counted.  T2D_OK also when it was stopped.  A picture too many that cannot be read
+ * ends it with that picture's sentence, and is not recorded. */
 t2d_status t2d_eval(const t2d_eval_run *run, t2d_error *err);
 
 /* What decided the numbers of a run: all that must agree between shards and resumed runs. */

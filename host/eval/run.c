@@ -1,38 +1,66 @@
 /* run.c — pictures through the engine, and what came of each into the results file.
- * Threads read pictures and labels ahead of the forward pass.  Pictures whose windows fill a pass of the
- * machine are segmented in one call; the counts do not depend on which travel together. */
+ *
+ * Three stages run beside each other: threads read pictures and labels, one thread segments, the caller's
+ * counts and writes.  Pictures whose windows fill a pass of the machine are segmented in one call.  Every
+ * stage hands on in the order of the listing and is never more than a few pictures or passes ahead, so
+ * neither the counts nor the memory depend on how fast any of them is.
+ *
+ * A machine whose memory is its own counts the pixels there, for the table is smaller than the labels; where
+ * labels are the host's already, the host counts them, beside the next pass.  The integers are the same. */
 #include "base/ahead.h"
 #include "eval/eval.h"
 #include "segment/segment.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum {
-    AHEAD = 2, /* pictures that wait beside those in use and those being read */
-    MOST = 64  /* together */
+    AHEAD = 2,  /* pictures that wait beside those in use and those being read */
+    PASSES = 2, /* one is segmented while the one before it is counted */
+    MOST = 64   /* pictures of a pass */
 };
+
+/* Pictures that are segmented in one call. */
+typedef struct pass {
+    t2d_sample *samples[MOST]; /* [count]; none: there are no more pictures */
+    int count;
+    int64_t first;          /* its first item */
+    bool too_many;          /* the last one could not be read, and ends the run */
+    t2d_mask masks[MOST];   /* of those that could be read */
+    double waited, seconds; /* before the pass; every picture's part of it */
+    t2d_status status;      /* of the segmentation */
+    t2d_error err;
+} pass;
+
+/* Host memory that grows and stays. */
+typedef struct block {
+    void *data;
+    size_t bytes;
+} block;
 
 typedef struct state {
     const t2d_eval_run *run;
-    t2d_ahead *ahead;
-    int64_t from; /* the first picture that is not yet counted */
+    t2d_ahead *samples, *passes;
+    int64_t from;       /* the first picture that is not yet counted */
+    int most, windows;  /* of a pass: pictures; windows (0: they do not matter) */
+    atomic_bool failed; /* nothing more is to be segmented */
+    /* the segmenting thread's */
+    int64_t taken;            /* items */
+    int64_t unread;           /* pictures that could not be read, with those of earlier runs */
+    t2d_sample *held;         /* taken, and of the next pass */
+    bool ended;               /* no pass follows */
+    double idle;              /* since then */
+    t2d_image images[MOST];   /* of the pass, those that could be read */
+    block kept[PASSES][MOST]; /* the masks' */
+    /* the counting thread's */
     t2d_counter counter;
-    int most, windows;       /* pictures together; windows of a pass (0: they do not matter) */
-    t2d_sample *batch[MOST]; /* [count] */
-    int count;
-    int64_t settled;  /* items before the batch */
-    t2d_sample *held; /* taken, and of the next batch */
-    double waited;
-    t2d_image images[MOST]; /* of the batch, those that could be read */
-    t2d_mask masks[MOST];
-    uint16_t *ids[MOST]; /* of the masks; they grow */
-    size_t room[MOST];
 } state;
 
 static int64_t picture_of(const state *s, int64_t item) { return s->from + item * s->run->step; }
 
-/* In a reading thread. */
+/* ---- reading: in several threads ---- */
+
 static void read_sample(void *context, int64_t item, void *slot)
 {
     const state *s = context;
@@ -41,7 +69,7 @@ static void read_sample(void *context, int64_t item, void *slot)
 
 static void release_sample(void *slot) { t2d_sample_release(slot); }
 
-/* ---- which pictures travel together ---- */
+/* ---- segmenting: in one thread ---- */
 
 static int windows_of(const state *s, const t2d_image *picture)
 {
@@ -49,20 +77,18 @@ static int windows_of(const state *s, const t2d_image *picture)
 }
 
 /* The machine's failures end a run; a file's failure is one of those that may be passed over. */
-static bool may_pass(const state *s, const t2d_sample *sample, int64_t failed)
+static bool may_pass(state *s, const t2d_sample *sample)
 {
-    return sample->status != T2D_E_MEMORY && s->run->tally->failed + failed < s->run->most_failures;
+    return sample->status != T2D_E_MEMORY && s->unread++ < s->run->most_failures;
 }
 
 /* The next pictures whose windows fit into a pass, at least one; the last may be the one that ends the run.
  */
-static void gather(state *s)
+static void gather(state *s, pass *p)
 {
     int windows = 0;
-    int64_t failed = 0;
-    const double start = t2d_clock();
-    for (s->count = 0; s->count < s->most;) {
-        t2d_sample *sample = s->held ? s->held : t2d_ahead_take(s->ahead);
+    while (p->count < s->most && !s->ended) {
+        t2d_sample *sample = s->held ? s->held : t2d_ahead_take(s->samples);
         s->held = NULL;
         if (!sample) break;
         const int more = sample->status == T2D_OK ? windows_of(s, &sample->picture) : 0;
@@ -70,44 +96,63 @@ static void gather(state *s)
             s->held = sample;
             break;
         }
-        s->batch[s->count++] = sample;
-        if (sample->status && !may_pass(s, sample, failed++)) break;
+        p->samples[p->count++] = sample;
         windows += more;
+        if (sample->status) s->ended = p->too_many = !may_pass(s, sample);
     }
-    s->waited = t2d_clock() - start;
+    s->taken += p->count;
 }
 
-/* ---- from pictures to records ---- */
+static void *reserve(block *b, size_t bytes, t2d_error *err)
+{
+    if (bytes > b->bytes) {
+        free(b->data);
+        b->data = t2d_new(bytes, 1, "mask", err);
+        b->bytes = b->data ? bytes : 0;
+    }
+    return b->data;
+}
 
-static t2d_status prepare_mask(state *s, int index, const t2d_image *picture, t2d_error *err)
+static t2d_status prepare_mask(state *s, pass *p, int index, const t2d_image *picture, block *kept)
 {
     const size_t pixels = (size_t)picture->width * (size_t)picture->height;
-    if (pixels > s->room[index]) {
-        free(s->ids[index]);
-        s->ids[index] = t2d_new(pixels, sizeof(uint16_t), "mask", err);
-        s->room[index] = s->ids[index] ? pixels : 0;
-        if (!s->ids[index]) return T2D_E_MEMORY;
-    }
+    uint16_t *ids = reserve(kept, pixels * sizeof *ids, &p->err);
     s->images[index] = *picture;
-    s->masks[index] = (t2d_mask){.width = picture->width, .height = picture->height, .ids = s->ids[index]};
-    return T2D_OK;
+    p->masks[index] = (t2d_mask){.width = picture->width, .height = picture->height, .ids = ids};
+    return ids ? T2D_OK : T2D_E_MEMORY;
 }
 
-/* All pictures of the batch that could be read, in one call; *seconds is each one's part. */
-static t2d_status segment(state *s, double *seconds, t2d_error *err)
+/* All pictures of the pass that could be read, in one call. */
+static void segment(state *s, pass *p, block *kept)
 {
     const t2d_eval_run *run = s->run;
     const double start = t2d_clock();
-    t2d_status status = T2D_OK;
     int good = 0;
-    for (int i = 0; status == T2D_OK && i < s->count; i++)
-        if (s->batch[i]->status == T2D_OK) status = prepare_mask(s, good++, &s->batch[i]->picture, err);
-    if (status == T2D_OK && good > 0)
-        status =
-            t2d_segment_batch(run->session, run->vocab, s->images, good, run->options, s->masks, NULL, err);
-    *seconds = good > 0 ? (t2d_clock() - start) / good : 0;
-    return status;
+    for (int i = 0; p->status == T2D_OK && i < p->count; i++)
+        if (p->samples[i]->status == T2D_OK) {
+            p->status = prepare_mask(s, p, good, &p->samples[i]->picture, &kept[good]);
+            good++;
+        }
+    if (p->status == T2D_OK && good > 0)
+        p->status = t2d_segment_batch(run->session, run->vocab, s->images, good, run->options, p->masks, NULL,
+                                      &p->err);
+    p->seconds = good > 0 ? (t2d_clock() - start) / good : 0;
+    s->ended = s->ended || p->status;
 }
+
+static void make_pass(void *context, int64_t item, void *slot)
+{
+    state *s = context;
+    pass *p = slot;
+    *p = (pass){.first = s->taken};
+    s->ended = s->ended || atomic_load(&s->failed) || s->run->stopped(s->run->context);
+    gather(s, p);
+    p->waited = t2d_clock() - s->idle;
+    if (p->count > 0 && !atomic_load(&s->failed)) segment(s, p, s->kept[item % PASSES]);
+    s->idle = t2d_clock();
+}
+
+/* ---- counting: in the caller's thread ---- */
 
 static t2d_status count(state *s, const t2d_sample *sample, const t2d_mask *mask, t2d_record *record,
                         t2d_error *err)
@@ -126,18 +171,17 @@ static t2d_status count(state *s, const t2d_sample *sample, const t2d_mask *mask
     return status;
 }
 
-/* One picture of the batch into the results; mask: NULL where it could not be read. */
-static t2d_status settle(state *s, int index, const t2d_mask *mask, double seconds, bool *go_on,
-                         t2d_error *err)
+/* One picture of the pass into the results; mask: NULL where it could not be read. */
+static t2d_status settle(state *s, const pass *p, int index, const t2d_mask *mask, t2d_error *err)
 {
     const t2d_eval_run *run = s->run;
-    const t2d_sample *sample = s->batch[index];
-    const int64_t picture = picture_of(s, s->settled + index);
+    const t2d_sample *sample = p->samples[index];
+    const int64_t picture = picture_of(s, p->first + index);
     t2d_error name; /* a file name may be no UTF-8; a results file is */
     t2d_fail(&name, T2D_OK, "%s", run->listing->stems[picture]);
     t2d_record record = {.picture = picture, .name = name.message};
     t2d_status status = T2D_OK;
-    if (sample->status && !may_pass(s, sample, 0)) {
+    if (p->too_many && index == p->count - 1) {
         *err = sample->err;
         return sample->status;
     }
@@ -145,38 +189,38 @@ static t2d_status settle(state *s, int index, const t2d_mask *mask, double secon
         record.failed = sample->err.message;
     else if ((status = count(s, sample, mask, &record, err)) != T2D_OK)
         return t2d_fail_in(err, name.message);
-    record.seconds[T2D_STAGE_WAIT] = s->waited / s->count;
-    record.seconds[T2D_STAGE_SEGMENT] = seconds;
+    record.seconds[T2D_STAGE_WAIT] = p->waited / p->count;
+    record.seconds[T2D_STAGE_SEGMENT] = p->seconds;
     status = t2d_results_append(run->results, &record, err);
     if (status) return status;
     t2d_tally_add(run->tally, &record);
-    *go_on = run->watch(run->context, record.failed) && *go_on;
+    run->watch(run->context, record.failed);
     return T2D_OK;
 }
 
-static t2d_status settle_all(state *s, bool *go_on, t2d_error *err)
+static t2d_status settle_pass(state *s, const pass *p, t2d_error *err)
 {
-    double seconds;
     int good = 0;
-    t2d_status status = segment(s, &seconds, err);
-    for (int i = 0; status == T2D_OK && i < s->count; i++)
-        status = settle(s, i, s->batch[i]->status ? NULL : &s->masks[good++], seconds, go_on, err);
+    t2d_status status = p->status;
+    if (status) *err = p->err;
+    for (int i = 0; status == T2D_OK && i < p->count; i++)
+        status = settle(s, p, i, p->samples[i]->status ? NULL : &p->masks[good++], err);
+    for (int i = 0; i < p->count; i++) {
+        t2d_sample_release(p->samples[i]);
+        t2d_ahead_give_back(s->samples);
+    }
     return status;
 }
 
+/* To the end of the passes, or to the first that goes wrong. */
 static t2d_status walk(state *s, t2d_error *err)
 {
     t2d_status status = T2D_OK;
-    for (bool go_on = true; status == T2D_OK && go_on;) {
-        gather(s);
-        if (s->count == 0) break;
-        status = settle_all(s, &go_on, err);
-        for (int i = 0; i < s->count; i++) {
-            t2d_sample_release(s->batch[i]);
-            t2d_ahead_give_back(s->ahead);
-        }
-        s->settled += s->count;
+    for (pass *p; status == T2D_OK && (p = t2d_ahead_take(s->passes))->count > 0;) {
+        status = settle_pass(s, p, err);
+        t2d_ahead_give_back(s->passes);
     }
+    atomic_store(&s->failed, true);
     return status;
 }
 
@@ -193,21 +237,31 @@ static void plan(state *s)
     s->most = s->most < MOST ? s->most : MOST;
 }
 
+static t2d_status start(state *s, int64_t pictures, t2d_error *err)
+{
+    const int depth = PASSES * s->most + s->run->readers + AHEAD;
+    t2d_status status = t2d_ahead_start(&s->samples, pictures, s->run->readers, depth, sizeof(t2d_sample),
+                                        read_sample, s, err);
+    s->idle = t2d_clock();
+    if (status == T2D_OK) /* an empty one ends them */
+        status = t2d_ahead_start(&s->passes, pictures + 1, 1, PASSES, sizeof(pass), make_pass, s, err);
+    return status;
+}
+
 t2d_status t2d_eval(const t2d_eval_run *run, t2d_error *err)
 {
     const int64_t share = t2d_share_count(run->listing->count, run->first, run->step);
     const int64_t done = run->tally->pictures + run->tally->failed;
     assert(done <= share && run->readers > 0);
     if (done == share) return T2D_OK;
-    state s = {.run = run, .from = run->first + done * run->step};
+    state s = {.run = run, .from = run->first + done * run->step, .unread = run->tally->failed};
     plan(&s);
     t2d_status status = t2d_counter_init(&s.counter, run->tally->labels, err);
-    if (status == T2D_OK)
-        status = t2d_ahead_start(&s.ahead, share - done, run->readers, s.most + run->readers + AHEAD,
-                                 sizeof(t2d_sample), read_sample, &s, err);
+    if (status == T2D_OK) status = start(&s, share - done, err);
     if (status == T2D_OK) status = walk(&s, err);
-    t2d_ahead_stop(s.ahead, release_sample);
+    t2d_ahead_stop(s.passes, NULL);
+    t2d_ahead_stop(s.samples, release_sample);
     t2d_counter_release(&s.counter);
-    for (int i = 0; i < MOST; i++) free(s.ids[i]);
+    for (int i = 0; i < PASSES * MOST; i++) free(s.kept[i / MOST][i % MOST].data);
     return status;
 }
