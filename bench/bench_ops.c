@@ -80,7 +80,7 @@ static void look_again(desk *d)
 static void windows(desk *d, const shape *size, int side, int sequences)
 {
     const shape s = windows_of(*size, side, sequences);
-    look_again(d);
+    if (sequences == 1) look_again(d);
     try_heads(d, &s);
     try_tower(d, &s);
     if (d->be->dtype != T2D_DTYPE_FP32) return; /* masks are fp32 whatever the compute type */
@@ -149,7 +149,7 @@ static json_t *roofs_json(const roofs *r)
 static void show_head(const desk *d)
 {
     const roofs *r = &d->roof;
-    printf("%s, %s; a large product %.1f GFLOP/s, fp32 multiply-adds %.1f GFLOP/s, a copy of 2 GiB %.1f "
+    printf("%s, %s; a large product %.1f GFLOP/s, fp32 multiply-adds %.1f GFLOP/s, a copy of 512 MiB %.1f "
            "GB/s, of "
            "2 MiB %.1f GB/s\n",
            d->be->description, dtypes[d->be->dtype], 1e-9 * r->product, 1e-9 * r->arithmetic,

@@ -13,7 +13,7 @@ enum {
     PERIOD = 1000003,
     /* a prime: no row of a matrix is like another */ ROW = 4096,
     LEAST = 5,
-    MOST = 200
+    MOST = 30
 };
 #define SHORT 2e-3 /* seconds: shorter calls are timed together */
 

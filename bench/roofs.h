@@ -7,7 +7,7 @@
 #include "backend.h"
 
 enum {
-    ROOF_COPIES = 8, /* sizes of copies: 128 KiB, and four times as many bytes each */
+    ROOF_COPIES = 7, /* sizes of copies: 128 KiB, and four times as many bytes each */
     ROOF_FIRST = 128 << 10
 };
 
