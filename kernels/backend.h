@@ -175,6 +175,7 @@ struct t2d_backend {
     int threads;     /* host threads it may use */
     int load;        /* tokens that keep it busy: windows travel together up to so many */
     char device[16]; /* "cpu", "cuda:0" */
+    char bus[20];    /* where a card sits: "0000:3b:00.0"; "" for the CPU */
     char description[320];
     char choices[160]; /* for people: what computes products, attention, and the rest */
 };

@@ -91,6 +91,7 @@ static t2d_status look_at_chip(t2d_cuda *cu, t2d_error *err)
     cudaError_t e = cudaGetDeviceProperties(&properties, cu->device);
     if (e == cudaSuccess) e = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, cu->device);
     if (e == cudaSuccess) e = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, cu->device);
+    if (e == cudaSuccess) e = cudaDeviceGetPCIBusId(cu->base.bus, sizeof cu->base.bus, cu->device);
     if (e != cudaSuccess) return refuse(err, cu->base.device, e);
     snprintf(cu->chip, sizeof cu->chip, "%.64s (compute %d.%d)", properties.name, major, minor);
     return major >= OLDEST ? T2D_OK

@@ -125,6 +125,11 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
     *value = capability[attribute == cudaDevAttrComputeCapabilityMinor];
     return cudaSuccess;
 }
+cudaError_t cudaDeviceGetPCIBusId(char *bus, int length, int device)
+{
+    snprintf(bus, (size_t)length, "0000:%02x:00.0", device + 1);
+    return cudaSuccess;
+}
 cudaError_t cudaDriverGetVersion(int *version)
 {
     *version = device_count ? 13000 : 0;
