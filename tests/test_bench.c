@@ -1,12 +1,16 @@
-/* test_bench.c — what stands between a time and its number: percentiles, random pictures and models, the
- * count of operations, and the checks that refuse a wrong answer.  Nothing here is timed. */
+/* test_bench.c — what stands between a time and its number: percentiles, random pictures, the count of
+ * operations and their floors, and the checks that refuse a wrong answer.  Nothing here is timed. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/bench.h"
-#include "bench/random_model.h"
+
+static void expect_words(const t2d_error *err, const char *words)
+{
+    cr_assert(strstr(err->message, words), "%s: no '%s'", err->message, words);
+}
 
 /* ---- samples ---- */
 
@@ -93,105 +97,15 @@ Test(work, operations_of_a_window)
     cr_assert_eq(t2d_window_flop(&c, 42), patch + 3 * (qkv + out + attention + 2 * up + down));
 }
 
-/* ---- random models ---- */
-
-static const t2d_model_size small = {
-    .dim = 128, .depth = 3, .registers = 4, .text_dim = 64, .text_depth = 2, .embed = 96, .merges = 9000};
-
-static t2d_engine *open_small(uint64_t seed)
+Test(stages, a_floor_is_the_ceiling_met_first)
 {
-    t2d_error err = {0};
-    t2d_engine *engine;
-    t2d_random_model model;
-    const t2d_engine_options options = {.device = "cpu"};
-    cr_assert_eq(t2d_random_model_open(&small, seed, &model, &err), T2D_OK, "%s", err.message);
-    cr_assert_eq(t2d_engine_open(model.path, &options, &engine, &err), T2D_OK, "%s", err.message);
-    t2d_random_model_close(&model);
-    return engine;
-}
-
-static double deviation(const float *values, size_t count)
-{
-    double sum = 0, squares = 0;
-    for (size_t i = 0; i < count; i++) {
-        cr_assert(isfinite(values[i]), "value %zu", i);
-        sum += (double)values[i];
-        squares += (double)values[i] * (double)values[i];
-    }
-    return sqrt(squares / (double)count - sum / (double)count * (sum / (double)count));
-}
-
-Test(random_model, opens_like_any_file)
-{
-    t2d_engine_info info;
-    t2d_engine *engine = open_small(0);
-    t2d_engine_describe(engine, &info);
-    cr_assert(info.vision_dim == 128 && info.vision_depth == 3 && info.vision_heads == 2);
-    cr_assert(info.registers == 4 && info.patch == 14 && info.size == 448 && info.stride == 224);
-    cr_assert(info.text_dim == 64 && info.text_depth == 2 && info.context == 77 && info.vocabulary == 9514);
-    t2d_engine_close(engine);
-}
-
-/* Neither dying away nor growing, in the stream and in what words see of it. */
-Test(random_model, activations_keep_their_scale)
-{
-    t2d_error err = {0};
-    t2d_features f;
-    t2d_session *session;
-    t2d_engine *engine = open_small(1);
-    t2d_image image = {0};
-    cr_assert_eq(t2d_random_picture(112, 112, 0, 0, &image, &err), T2D_OK);
-    cr_assert_eq(t2d_session_create(engine, &session, &err), T2D_OK, "%s", err.message);
-    cr_assert_eq(t2d_features_compute(session, &image, 112, 0, &f, &err), T2D_OK, "%s", err.message);
-    const double stream = deviation(session->ws.x, (5 + 64) * 128);
-    const double features = deviation(f.patch_tokens, (size_t)64 * 128);
-    cr_assert(stream > 0.3 && stream < 10, "%g", stream);
-    cr_assert(features > 0.3 && features < 3, "%g", features);
-    for (int p = 1; p < 64; p++) /* patches differ */
-        cr_assert_neq(memcmp(f.patch_tokens, f.patch_tokens + (size_t)p * 128, 128 * sizeof(float)), 0);
-    t2d_features_release(&f);
-    t2d_session_destroy(session);
-    t2d_engine_close(engine);
-    t2d_image_release(&image);
-}
-
-Test(random_model, a_seed_is_a_model)
-{
-    t2d_error err = {0};
-    char sums[3][32];
-    for (int i = 0; i < 3; i++) {
-        t2d_random_model model;
-        t2d_st_file *file;
-        cr_assert_eq(t2d_random_model_open(&small, i == 2, &model, &err), T2D_OK, "%s", err.message);
-        cr_assert_eq(t2d_st_open(model.path, &file, &err), T2D_OK, "%s", err.message);
-        for (int k = 0; k < t2d_st_count(file); k++)
-            cr_assert_eq(t2d_verify_tensor(file, t2d_st_at(file, k), &err), T2D_OK, "%s", err.message);
-        snprintf(sums[i], sizeof sums[i], "%s", t2d_st_meta(file, "checksum.__metadata__"));
-        t2d_st_close(file);
-        t2d_random_model_close(&model);
-    }
-    cr_assert_str_eq(sums[0], sums[1]);
-    cr_assert_str_neq(sums[0], sums[2]);
-}
-
-Test(random_model, published_sizes_by_name)
-{
-    t2d_error err = {0};
-    t2d_model_size size;
-    cr_assert_eq(t2d_model_size_find("vit-l14-reg4", &size, &err), T2D_OK);
-    cr_assert(size.dim == 1024 && size.depth == 24 && size.registers == 4 && size.merges + 514 == 49408);
-    cr_assert_eq(t2d_model_size_find("vit-s14", &size, &err), T2D_OK);
-    cr_assert(size.dim == 384 && size.depth == 12 && size.registers == 0);
-    cr_assert_eq(t2d_model_size_find("vit-x14", &size, &err), T2D_E_ARGUMENT);
-    cr_assert(strstr(err.message, "'vit-x14'") && strstr(err.message, "vit-b14-reg4"), "%s", err.message);
+    const t2d_stage products = {.flop = 600, .bytes = 20}, memory = {.flop = 6, .bytes = 2000}, nothing = {0};
+    cr_assert_eq(t2d_stage_floor(&products, 100, 10), 6);
+    cr_assert_eq(t2d_stage_floor(&memory, 100, 10), 200);
+    cr_assert_eq(t2d_stage_floor(&nothing, 100, 10), 0);
 }
 
 /* ---- checks ---- */
-
-static void expect_words(const t2d_error *err, const char *words)
-{
-    cr_assert(strstr(err->message, words), "%s: no '%s'", err->message, words);
-}
 
 Test(check, masks)
 {

@@ -3,6 +3,7 @@
 #ifndef T2D_BENCH_H
 #define T2D_BENCH_H
 
+#include "bench/machine.h"
 #include "segment/segment.h"
 
 /* ---- samples (samples.c) ---- */
@@ -34,6 +35,38 @@ t2d_status t2d_random_picture(int width, int height, uint64_t seed, uint64_t ind
  * two products included; norms, softmax and activations not. */
 double t2d_window_flop(const t2d_config *config, int size);
 
+/* A weight matrix of a model, for a machine keeps the shapes of its weights to itself. */
+typedef struct t2d_weight {
+    const char *name; /* "linear qkv" */
+    int out, in;
+    bool fp32; /* whatever the compute type */
+} t2d_weight;
+t2d_weight t2d_weight_find(const t2d_model *model, const t2d_linear *linear);
+
+/* ---- stages (work.c; meter.h fills them) ---- */
+
+enum { T2D_STAGE_ROWS = 24 };
+
+/* An operation of a stage, in a call that segments: */
+typedef struct t2d_stage {
+    const char *stage, *operation;
+    int calls;           /* of the operation */
+    double flop;         /* of its products */
+    double bytes;        /* every operand once: what must travel to and from memory at least */
+    t2d_samples samples; /* seconds, one for each call that segments */
+} t2d_stage;
+
+typedef struct t2d_stages {
+    t2d_stage rows[T2D_STAGE_ROWS]; /* in the order in which they first came */
+    int count;
+    t2d_samples turns; /* seconds of the calls as a whole */
+} t2d_stages;
+void t2d_stages_release(t2d_stages *stages);
+
+/* The roofline's time: what its products take at one ceiling or its bytes at the other, whichever is longer.
+ */
+double t2d_stage_floor(const t2d_stage *stage, double flop_per_second, double bytes_per_second);
+
 /* ---- the run (run.c) ---- */
 
 /* As MLPerf's inference rules name them. */
@@ -47,6 +80,7 @@ typedef struct t2d_bench_plan {
     int width, height;
     int warmup, iterations; /* calls before the clock counts; calls that count, or 0: */
     double seconds;         /* calls until so much time has been counted */
+    bool stages;            /* after the calls that count, as many with a meter before the machine */
     uint64_t seed;
     t2d_segment_options options;
 } t2d_bench_plan;
@@ -58,6 +92,10 @@ typedef struct t2d_bench_result {
     double load_before;  /* the system's load average of the minute before; negative: not known */
     int64_t peak_bytes;  /* most memory the process has had resident, before the ceiling was measured */
     double ceiling;      /* operations per second of a large product, the best before and after the calls */
+    double bandwidth;    /* bytes per second from and to memory, likewise */
+    t2d_stages stages;   /* of the plan's stages, or of one call of the check: its times mean nothing */
+    t2d_machine machine;
+    t2d_machine_state before, after; /* right before and after the calls that count */
 } t2d_bench_result;
 
 /* Checks, warms up, measures.  Every mask of every timed call is compared with its picture's alone, between
@@ -71,6 +109,9 @@ void t2d_bench_release(t2d_bench_result *result);
 /* Raises *flop_per_second to the rate of large products by the machine's own operation, in the session's
  * compute type. */
 t2d_status t2d_ceiling_measure(t2d_session *session, double *flop_per_second, t2d_error *err);
+
+/* Raises *bytes_per_second to the rate at which memory is read and written (bandwidth.c). */
+t2d_status t2d_bandwidth_measure(t2d_session *session, double *bytes_per_second, t2d_error *err);
 
 /* ---- what a sound answer is (check.c); false: *err says what is wrong ---- */
 

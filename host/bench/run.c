@@ -1,7 +1,8 @@
-/* run.c — check, warm up, measure, between two looks at the ceiling.  The pictures take turns, so that no
+/* run.c — check, warm up, measure, between two looks at the ceilings.  The pictures take turns, so that no
  * call sees what the one before saw; each was segmented alone before the clock ran, and that mask is what
  * every later one is held against. */
-#include "bench/bench.h"
+#include "bench/meter.h"
+#include "bench/range.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -87,6 +88,23 @@ static t2d_status compare(bench *b, int first)
     return T2D_OK;
 }
 
+/* `count` calls with the meter before the machine, into result->stages. */
+static t2d_status call_metered(bench *b, int count)
+{
+    t2d_meter *meter;
+    t2d_stages_release(&b->result->stages);
+    t2d_status status = t2d_meter_open(b->session, &b->result->stages, &meter, b->err);
+    for (int i = 0; status == T2D_OK && i < count; i++) {
+        const double start = t2d_clock();
+        status = call(b, i % b->count);
+        const double seconds = t2d_clock() - start;
+        if (status == T2D_OK) status = compare(b, i % b->count);
+        if (status == T2D_OK) status = t2d_meter_turn(meter, seconds, b->err);
+    }
+    t2d_meter_close(meter);
+    return status;
+}
+
 /* ---- the check ---- */
 
 static t2d_status check_alone(bench *b, int index)
@@ -134,6 +152,7 @@ static t2d_status check(bench *b)
     if (status == T2D_OK) status = check_twice(b);
     if (status == T2D_OK && b->plan->batch > 1) status = call(b, 0);
     if (status == T2D_OK && b->plan->batch > 1) status = compare(b, 0);
+    if (status == T2D_OK) status = call_metered(b, 1); /* counts the work */
     return status;
 }
 
@@ -141,9 +160,11 @@ static t2d_status check(bench *b)
 
 static t2d_status measure(bench *b, int first)
 {
+    t2d_range_push("call");
     const double cpu = t2d_cpu_clock(), start = t2d_clock();
     t2d_status status = call(b, first);
     const double seconds = t2d_clock() - start;
+    t2d_range_pop();
     b->result->cpu_seconds += t2d_cpu_clock() - cpu;
     if (status == T2D_OK) status = compare(b, first);
     if (status == T2D_OK) status = t2d_samples_add(&b->result->samples, seconds, b->err);
@@ -157,11 +178,19 @@ static t2d_status measure_all(bench *b)
     t2d_status status = T2D_OK;
     double counted = 0;
     for (int i = 0; status == T2D_OK && i < p->warmup; i++) status = call(b, i % b->count);
+    t2d_machine_look(&b->result->machine, &b->result->before);
     while (status == T2D_OK && (p->iterations > 0 ? s->count < p->iterations : counted < p->seconds)) {
         status = measure(b, s->count % b->count);
         if (status == T2D_OK) counted += s->seconds[s->count - 1];
     }
+    t2d_machine_look(&b->result->machine, &b->result->after);
     return status;
+}
+
+static t2d_status measure_ceilings(bench *b)
+{
+    const t2d_status status = t2d_ceiling_measure(b->session, &b->result->ceiling, b->err);
+    return status == T2D_OK ? t2d_bandwidth_measure(b->session, &b->result->bandwidth, b->err) : status;
 }
 
 static int64_t peak_bytes(void)
@@ -175,15 +204,22 @@ t2d_status t2d_bench_run(t2d_session *session, const t2d_vocab *vocab, const t2d
 {
     bench b = {.session = session, .vocab = vocab, .plan = plan, .result = result, .err = err};
     *result = (t2d_bench_result){.load_before = -1};
+    t2d_machine_open("", session->be->bus, &result->machine);
     if (getloadavg(&result->load_before, 1) != 1) result->load_before = -1;
     t2d_status status = prepare(&b);
     if (status == T2D_OK) status = check(&b); /* all that a run does has been done once */
     result->peak_bytes = peak_bytes();
-    if (status == T2D_OK) status = t2d_ceiling_measure(session, &result->ceiling, err);
+    if (status == T2D_OK) status = measure_ceilings(&b);
     if (status == T2D_OK) status = measure_all(&b);
-    if (status == T2D_OK) status = t2d_ceiling_measure(session, &result->ceiling, err);
+    if (status == T2D_OK && plan->stages) status = call_metered(&b, result->samples.count);
+    if (status == T2D_OK) status = measure_ceilings(&b);
     release(&b);
     return status;
 }
 
-void t2d_bench_release(t2d_bench_result *result) { t2d_samples_release(&result->samples); }
+void t2d_bench_release(t2d_bench_result *result)
+{
+    t2d_samples_release(&result->samples);
+    t2d_stages_release(&result->stages);
+    t2d_machine_close(&result->machine);
+}

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NUMBERS = 14, TABLE_BYTES = 1 << 28 };
+enum { NUMBERS = 16, TABLE_BYTES = 1 << 28 };
 
 static const char *const names[NUMBERS] = {"samples",
                                            "mean_seconds",
@@ -24,6 +24,8 @@ static const char *const names[NUMBERS] = {"samples",
                                            "windows_per_second",
                                            "tower_flop_per_second",
                                            "ceiling_flop_per_second",
+                                           "ceiling_bytes_per_second",
+                                           "floor_seconds",
                                            "peak_memory_bytes",
                                            "cpu_share",
                                            "load_average_before"};
@@ -43,8 +45,10 @@ static void collect(const bench_report *r, double numbers[NUMBERS])
                                  pictures * r->windows,
                                  bench_flop_per_second(r),
                                  r->result.ceiling,
+                                 r->result.bandwidth,
+                                 bench_roofline_seconds(r),
                                  (double)r->result.peak_bytes,
-                                 r->result.cpu_seconds / (t->sum * r->threads),
+                                 bench_cpu_share(r),
                                  r->result.load_before};
     memcpy(numbers, all, sizeof all);
 }

@@ -1,4 +1,4 @@
-/* bench_report.c — the numbers of a bench for people, and for programs as one line of JSON. */
+/* bench_report.c — what the samples of a bench say, and the table for people. */
 #include "cli/bench_report.h"
 
 #include <stdlib.h>
@@ -9,10 +9,7 @@
 
 /* ---- what the samples say ---- */
 
-static double cpu_share(const bench_report *r)
-{
-    return r->result.cpu_seconds / (r->spread.sum * r->threads);
-}
+double bench_cpu_share(const bench_report *r) { return r->result.cpu_seconds / (r->spread.sum * r->threads); }
 
 static void warn(const bench_report *r)
 {
@@ -24,13 +21,13 @@ static void warn(const bench_report *r)
             json_sprintf("the spread is wide: p90 is %.2f times the median; something else ran, or "
                          "the clocks moved",
                          r->spread.p90 / r->spread.median));
-    if (r->on_cpu && cpu_share(r) < FULL_SHARE)
+    if (r->on_cpu && bench_cpu_share(r) < FULL_SHARE)
         json_array_append_new(
             r->warnings,
             json_sprintf(
                 "of the CPU time that its threads (%d) could have had, the process had %.0f %%: they "
                 "waited for others or for each other",
-                r->threads, 100 * cpu_share(r)));
+                r->threads, 100 * bench_cpu_share(r)));
     if (load >= 0 && load + r->threads > (double)cpus + 0.5)
         json_array_append_new(r->warnings,
                               json_sprintf("the machine may have been busy: load average %.2f in the minute "
@@ -38,11 +35,24 @@ static void warn(const bench_report *r)
                                            load, r->threads, cpus));
 }
 
+static t2d_status find_median(const t2d_samples *samples, double *median, t2d_error *err)
+{
+    t2d_spread spread;
+    const t2d_status status = t2d_spread_of(samples, &spread, err);
+    if (status == T2D_OK) *median = spread.median;
+    return status;
+}
+
 t2d_status bench_report_finish(bench_report *r, t2d_error *err)
 {
-    const t2d_status status = t2d_spread_of(&r->result.samples, &r->spread, err);
+    const t2d_stages *s = &r->result.stages;
+    t2d_status status = t2d_spread_of(&r->result.samples, &r->spread, err);
+    for (int i = 0; status == T2D_OK && i < s->count; i++)
+        status = find_median(&s->rows[i].samples, &r->stage_median[i], err);
+    if (status == T2D_OK) status = find_median(&s->turns, &r->turn_median, err);
     r->warnings = json_array();
     if (status == T2D_OK) warn(r);
+    if (status == T2D_OK) bench_machine_warn(&r->result, r->warnings);
     return status;
 }
 
@@ -67,6 +77,14 @@ double bench_flop_per_second(const bench_report *r)
 double bench_floor_seconds(const bench_report *r)
 {
     return r->window_flop * r->windows * r->batch / r->result.ceiling;
+}
+
+double bench_roofline_seconds(const bench_report *r)
+{
+    double seconds = 0;
+    for (int i = 0; i < r->result.stages.count; i++)
+        seconds += t2d_stage_floor(&r->result.stages.rows[i], r->result.ceiling, r->result.bandwidth);
+    return seconds;
 }
 
 /* ---- for people ---- */
@@ -135,51 +153,25 @@ static void show_table(const bench_report *r)
     printf("vision tower %.1f GFLOP a window by count; %.1f GFLOP/s over the median, the rest of the way in "
            "it\n",
            1e-9 * r->window_flop, 1e-9 * bench_flop_per_second(r));
+    printf("ceilings     %.1f GFLOP/s of a large product in this run, %.1f GB/s from and to memory\n",
+           1e-9 * r->result.ceiling, 1e-9 * r->result.bandwidth);
     printf(
-        "ceiling      %.1f GFLOP/s of a large product in this run; the tower's floor %.3f ms, %.0f %% of the "
-        "median\n",
-        1e-9 * r->result.ceiling, 1e3 * bench_floor_seconds(r),
-        100 * bench_floor_seconds(r) / r->spread.median);
+        "floor        %.3f ms for the tower's products, %.0f %% of the median; %.3f ms, %.0f %%, for every\n"
+        "             operation at the ceiling that it meets first\n",
+        1e3 * bench_floor_seconds(r), 100 * bench_floor_seconds(r) / r->spread.median,
+        1e3 * bench_roofline_seconds(r), 100 * bench_roofline_seconds(r) / r->spread.median);
     printf("memory       %.1f MiB at most, the whole process\n", (double)r->result.peak_bytes / (1 << 20));
-    printf("CPU time     %.0f %% of wall clock times threads (%d)\n", 100 * cpu_share(r), r->threads);
+    printf("CPU time     %.0f %% of wall clock times threads (%d)\n", 100 * bench_cpu_share(r), r->threads);
+    bench_machine_show(r);
+    if (r->stages) bench_stages_show(r);
     if (r->against) show_against(r->against);
     json_array_foreach(r->warnings, i, entry) printf("warning: %s\n", json_string_value(entry));
-}
-
-/* ---- for programs ---- */
-
-static void show_json(const bench_report *r)
-{
-    const t2d_spread *t = &r->spread;
-    const t2d_samples *samples = &r->result.samples;
-    json_t *list = json_array();
-    for (int i = 0; i < samples->count; i++) json_array_append_new(list, json_real(samples->seconds[i]));
-    json_t *line = json_pack("{s:s, s:O, s:b}", "started", r->started, "settings", r->settings, "sound", 1);
-    json_object_set_new(line, "latency_seconds",
-                        json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "mean", t->mean, "median", t->median,
-                                  "p90", t->p90, "p99", t->p99, "min", t->min, "max", t->max));
-    json_object_set_new(line, "pictures_per_second", json_real(bench_pictures_per_second(r)));
-    json_object_set_new(line, "windows_per_picture", json_integer(r->windows));
-    json_object_set_new(line, "windows_per_second", json_real(bench_pictures_per_second(r) * r->windows));
-    json_object_set_new(line, "tower_flop_per_window", json_real(r->window_flop));
-    json_object_set_new(line, "tower_flop_per_second", json_real(bench_flop_per_second(r)));
-    json_object_set_new(line, "ceiling_flop_per_second", json_real(r->result.ceiling));
-    json_object_set_new(line, "tower_floor_seconds", json_real(bench_floor_seconds(r)));
-    json_object_set_new(line, "peak_memory_bytes", json_integer(r->result.peak_bytes));
-    json_object_set_new(line, "cpu_seconds", json_real(r->result.cpu_seconds));
-    json_object_set_new(line, "cpu_share", json_real(cpu_share(r)));
-    json_object_set_new(line, "load_average_before",
-                        r->result.load_before < 0 ? json_null() : json_real(r->result.load_before));
-    json_object_set(line, "warnings", r->warnings);
-    if (r->against) json_object_set(line, "compare", r->against);
-    json_object_set_new(line, "samples_seconds", list);
-    print_json(line);
 }
 
 void bench_report_show(const bench_report *report)
 {
     if (common.json)
-        show_json(report);
+        print_json(bench_json(report));
     else
         show_table(report);
 }

@@ -14,8 +14,10 @@ typedef struct bench_report {
     double window_flop;
     t2d_bench_result result;
     t2d_spread spread;
-    json_t *warnings; /* sentences */
-    json_t *against;  /* of --compare, or NULL */
+    double stage_median[T2D_STAGE_ROWS], turn_median; /* seconds, of --stages */
+    bool stages;                                      /* asked for */
+    json_t *warnings;                                 /* sentences */
+    json_t *against;                                  /* of --compare, or NULL */
 } bench_report;
 
 /* Spread and warnings, from the result. */
@@ -27,10 +29,34 @@ double bench_pictures_per_second(const bench_report *report);
  */
 double bench_flop_per_second(const bench_report *report);
 
-/* Of a call: the tower's operations at the ceiling's rate. */
+/* Of the CPU time that the threads could have had. */
+double bench_cpu_share(const bench_report *report);
+
+/* Of a call: the tower's operations at the ceiling's rate; and the roofline of all operations, each at the
+ * ceiling that it meets first. */
 double bench_floor_seconds(const bench_report *report);
+double bench_roofline_seconds(const bench_report *report);
 
 void bench_report_show(const bench_report *report);
+
+/* ---- bench_json.c ---- */
+
+json_t *bench_json(const bench_report *report);
+json_t *bench_samples_json(const t2d_samples *samples);
+
+/* ---- bench_stages.c ---- */
+
+void bench_stages_show(const bench_report *report);
+/* A list with work and floor of every operation, and its times where stages were asked for. */
+json_t *bench_stages_json(const bench_report *report);
+/* Of a metered call: what is between the operations.  A card waits for it. */
+double bench_host_share(const bench_report *report);
+
+/* ---- bench_machine.c ---- */
+
+void bench_machine_show(const bench_report *report);
+json_t *bench_machine_json(const bench_report *report);
+void bench_machine_warn(const t2d_bench_result *result, json_t *warnings);
 
 /* ---- bench_csv.c: says what is wrong itself ---- */
 

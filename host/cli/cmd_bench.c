@@ -1,4 +1,5 @@
 /* cmd_bench.c — the time from a picture in memory to its mask, after the answers were checked. */
+#include "bench/random_model.h"
 #include "cli/bench_report.h"
 
 #include <stdlib.h>
@@ -8,8 +9,8 @@
 enum { MOST_SIDE = 16384, ITERATIONS = 20, WARMUP = 2, CLASSES = 21 };
 
 static struct {
-    const char *picture, *csv, *compare;
-    int scenario, batch, classes, whole, size, stride, warmup, iterations, seed;
+    const char *arch, *picture, *csv, *compare;
+    int scenario, batch, classes, whole, size, stride, warmup, iterations, seed, stages;
     float seconds;
 } opt = {.picture = "640x480", .classes = CLASSES, .warmup = WARMUP};
 
@@ -17,6 +18,8 @@ static const char *const scenarios[] = {"single-stream", "offline"};
 
 static const arg_option options[] = {
     OPTION_MODEL,
+    {ARG_TEXT, 0, "arch", "NAME",
+     "instead: random weights; vit-s14, -b14, -l14, each also with -reg4 (vit-b14-reg4)", &opt.arch, 0, 0},
     {ARG_HEADING, 0, NULL, NULL, "what is timed:", NULL, 0, 0},
     {ARG_CHOICE, 0, "mode", "single-stream|offline",
      "one picture after the other (default), or batches of them", &opt.scenario, 0, 0},
@@ -27,12 +30,14 @@ static const arg_option options[] = {
     {ARG_INT, 0, "size", "N", "side of a window, a multiple of the patch (default: the model's)", &opt.size,
      1, 8192},
     {ARG_INT, 0, "stride", "N", "step between windows (default: the model's)", &opt.stride, 1, 8192},
-    {ARG_INT, 0, "seed", "N", "of the pictures (0)", &opt.seed, 0, INT32_MAX},
+    {ARG_INT, 0, "seed", "N", "of the pictures, and of --arch's weights (0)", &opt.seed, 0, INT32_MAX},
     {ARG_HEADING, 0, NULL, NULL, "how often:", NULL, 0, 0},
     {ARG_INT, 0, "warmup", "N", "calls before those that count (2)", &opt.warmup, 0, 1000000},
     {ARG_INT, 0, "iterations", "N", "calls that count (20)", &opt.iterations, 1, 10000000},
     {ARG_FLOAT, 0, "seconds", "S", "instead: calls until they took so long", &opt.seconds, 0.001, 1e6},
     {ARG_HEADING, 0, NULL, NULL, "results:", NULL, 0, 0},
+    {ARG_FLAG, 0, "stages", NULL, "as many calls again, each taken apart by stage and operation", &opt.stages,
+     0, 0},
     {ARG_TEXT, 0, "csv", "FILE", "add a row to this table", &opt.csv, 0, 0},
     {ARG_TEXT, 0, "compare", "OLD.json", "how this run stands to one that --json wrote", &opt.compare, 0, 0},
     {ARG_HEADING, 0, NULL, NULL, "machine and talk:", NULL, 0, 0},
@@ -41,6 +46,7 @@ static const arg_option options[] = {
 };
 
 typedef struct job {
+    t2d_random_model random; /* of --arch */
     t2d_engine *engine;
     t2d_vocab *vocab;
     t2d_session *session;
@@ -74,6 +80,8 @@ static int check_usage(int operands)
 {
     if (operands > 0)
         return complain_text(EXIT_MISUSE, "bench takes no operand: its pictures are random, see --picture");
+    if (opt.arch && common.model)
+        return complain_text(EXIT_MISUSE, "--arch and -m exclude each other: --arch makes a model");
     if (opt.iterations && opt.seconds > 0)
         return complain_text(EXIT_MISUSE, "--iterations and --seconds exclude each other");
     if (opt.batch > 1 && opt.scenario == T2D_SINGLE_STREAM)
@@ -107,21 +115,24 @@ static void decide(job *j)
     p->seconds = (double)opt.seconds;
     p->iterations = opt.iterations ? opt.iterations : opt.seconds > 0 ? 0 : ITERATIONS;
     p->seed = (uint64_t)opt.seed;
+    p->stages = j->report.stages = opt.stages;
     j->report.windows = t2d_windows_of(o, p->width, p->height, NULL, NULL);
     p->batch = opt.batch ? opt.batch : opt.scenario == T2D_SINGLE_STREAM ? 1 : what_fills_a_pass(j);
 }
 
 /* ---- what is written down with the numbers ---- */
 
-static int name_model(json_t *settings)
+static int name_model(const job *j, json_t *settings)
 {
     t2d_error err;
     t2d_st_file *file;
-    const char *path = common.model ? common.model : getenv("T2D_MODEL");
+    const char *path = opt.arch ? j->random.path : common.model ? common.model : getenv("T2D_MODEL");
     const t2d_status status = t2d_st_open(path, &file, &err);
     if (status != T2D_OK) return complain(code_of_input(status), &err);
     const char *checksum = t2d_st_meta(file, "checksum.__metadata__");
-    json_object_set_new(settings, "model", json_string(path));
+    json_object_set_new(settings, "model",
+                        opt.arch ? json_sprintf("%s, random weights of seed %d", opt.arch, opt.seed)
+                                 : json_string(path));
     json_object_set_new(settings, "model_checksum", json_string(checksum ? checksum : "none"));
     t2d_st_close(file);
     return EXIT_GOOD;
@@ -137,7 +148,7 @@ static int write_settings(job *j)
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}", "scenario", scenarios[opt.scenario], "version",
                   t2d_version(), "device", info.device, "device_name", info.device_name, "dtype",
                   dtype_names[info.dtype], "threads", info.threads);
-    const int code = name_model(s);
+    const int code = name_model(j, s);
     json_object_set_new(s, "windows", json_string(opt.whole ? "whole" : "slide"));
     json_object_set_new(s, "size", json_integer(o->size));
     json_object_set_new(s, "stride", opt.whole ? json_null() : json_integer(o->stride));
@@ -181,9 +192,22 @@ static int make_words(job *j)
     return status == T2D_OK ? EXIT_GOOD : complain(code_of_engine(status), &err);
 }
 
+static int make_model(job *j)
+{
+    t2d_error err;
+    t2d_model_size size;
+    if (t2d_model_size_find(opt.arch, &size, &err) != T2D_OK)
+        return complain_text(EXIT_MISUSE, "--arch: %s", err.message);
+    const t2d_status status = t2d_random_model_open(&size, (uint64_t)opt.seed, &j->random, &err);
+    if (status != T2D_OK) return complain(EXIT_FAILED, &err);
+    common.model = j->random.path;
+    return EXIT_GOOD;
+}
+
 static int prepare(job *j)
 {
     int code = opt.compare ? bench_old_read(opt.compare, &j->old) : EXIT_GOOD;
+    if (code == EXIT_GOOD && opt.arch) code = make_model(j);
     if (code == EXIT_GOOD) code = open_engine(&j->engine);
     if (code == EXIT_GOOD) code = make_words(j);
     if (code != EXIT_GOOD) return code;
@@ -192,6 +216,7 @@ static int prepare(job *j)
     if (status != T2D_OK) return complain(code_of_engine(status), &err);
     decide(j);
     code = write_settings(j);
+    t2d_random_model_close(&j->random); /* its memory is not needed any more */
     if (code == EXIT_GOOD && opt.csv) code = bench_csv_check(opt.csv, &j->report);
     return code;
 }
@@ -213,7 +238,7 @@ static int run(const command *self, int count, char **operands)
 {
     (void)self;
     (void)operands;
-    job j = {0};
+    job j = {.random = {.fd = -1}};
     int code = check_usage(count);
     if (code == EXIT_GOOD) code = read_picture(&j.plan);
     if (code == EXIT_GOOD) code = prepare(&j);
@@ -223,6 +248,7 @@ static int run(const command *self, int count, char **operands)
     end_session(j.session);
     t2d_vocab_destroy(j.vocab);
     t2d_engine_close(j.engine);
+    t2d_random_model_close(&j.random);
     return code;
 }
 
@@ -230,7 +256,7 @@ command command_bench(void)
 {
     return (command){
         .name = "bench",
-        .arguments = "-m MODEL [--mode offline] [--json]",
+        .arguments = "-m MODEL | --arch NAME [--mode offline] [--json]",
         .summary = "time from picture to mask, checked first",
         .details = "Times random pictures from host memory to their masks.  First the answers are "
                    "checked: scores finite,\n"
@@ -239,7 +265,14 @@ command command_bench(void)
                    "of every timed call are held against those.  Where one differs no time is printed "
                    "and the exit code is 1.\n"
                    "Scenarios have the names that MLPerf's inference rules give them; the length of a run is "
-                   "yours to choose.\n",
+                   "yours to choose.\n"
+                   "\n"
+                   "Floors come from two ceilings measured in the same run: a large product, and memory "
+                   "(STREAM's triad; on a\n"
+                   "GPU a copy).  --stages waits for every operation, so that its times add up to more than "
+                   "the latency; the\n"
+                   "host row is what is between the operations.  Clocks, heat and energy are told where the "
+                   "system tells them.\n",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .run = run};

@@ -52,6 +52,51 @@ class Report(BenchTest):
         self.assertGreater(line["peak_memory_bytes"], os.path.getsize(MODEL) // 2)
         self.assertIs(line["sound"], True)
 
+    def test_the_floor_is_a_roofline_of_every_operation(self):
+        line = self.bench("--mode", "offline", "--batch", "3")
+        self.assertGreater(line["ceiling_bytes_per_second"], 0)
+        operations = line["operations"]
+        self.assertEqual({(o["stage"], o["operation"]) for o in operations},
+                         {("upload", "copy"), ("patch embedding", "embed"), ("blocks", "layer norm"), ("blocks", "linear qkv"),
+                          ("blocks", "attention"), ("blocks", "linear out"), ("blocks", "linear up"), ("blocks", "linear down"),
+                          ("final norm", "layer norm"), ("similarity", "unit rows"), ("similarity", "similarity"),
+                          ("readout", "upsample, argmax")})
+        for o in operations:
+            self.assertEqual(set(o), {"stage", "operation", "calls", "flop", "bytes", "floor_seconds"})
+            self.assertGreater(o["bytes"], 0)
+            floor = max(o["flop"] / line["ceiling_flop_per_second"], o["bytes"] / line["ceiling_bytes_per_second"])
+            self.assertAlmostEqual(o["floor_seconds"] / floor, 1, places=5)
+        self.assertAlmostEqual(line["floor_seconds"] / sum(o["floor_seconds"] for o in operations), 1, places=5)
+        tower = sum(o["flop"] for o in operations if o["stage"] in ("patch embedding", "blocks"))
+        self.assertAlmostEqual(tower / (3 * line["tower_flop_per_window"]), 1, places=6)
+        self.assertNotIn("metered_seconds", line)
+
+    def test_stages(self):
+        line = self.bench("--stages")
+        turns, operations = line["metered_samples_seconds"], line["operations"]
+        self.assertEqual(len(turns), 5)
+        self.assertEqual(line["metered_seconds"], nearest_rank(turns, 50))
+        self.assertIn(("host", "resize, windows, calls"), [(o["stage"], o["operation"]) for o in operations])
+        for o in operations:
+            self.assertEqual(len(o["samples_seconds"]), 5)
+            self.assertTrue(all(s > 0 for s in o["samples_seconds"]), o["operation"])
+            self.assertEqual(o["median_seconds"], nearest_rank(o["samples_seconds"], 50))
+            self.assertAlmostEqual(o["share"] * line["metered_seconds"] / o["median_seconds"], 1, places=5)
+            self.assertAlmostEqual(o["of_ceiling"] * o["median_seconds"], o["floor_seconds"], places=9)
+            self.assertAlmostEqual(o["flop_per_second"] * o["median_seconds"] / (o["flop"] or 1), 1 if o["flop"] else 0, places=5)
+        for turn, seconds in enumerate(turns):  # nothing is left out
+            self.assertAlmostEqual(sum(o["samples_seconds"][turn] for o in operations) / seconds, 1, places=4)
+        self.assertEqual(line["host_share"], operations[-1]["share"])
+
+    def test_the_machine_is_described(self):
+        machine = self.bench()["machine"]
+        self.assertEqual(set(machine), {"cpu", "governor", "before", "after", "card_driver", "card_power_limit_watts",
+                                        "card_not_known", "cpu_joules_per_picture", "card_joules_per_picture"})
+        for moment in ("before", "after"):
+            self.assertEqual(set(machine[moment]), {"cpu_mhz", "cpu_celsius", "card_mhz", "card_memory_mhz", "card_celsius",
+                                                    "card_memory_used_bytes"})
+        self.assertEqual((machine["card_driver"], machine["card_not_known"], machine["before"]["card_mhz"]), (None,) * 3)
+
     def test_settings_tell_how_to_repeat_it(self):
         line = self.bench("--seed", "7", "--warmup", "0", "--threads", "1")
         s = line["settings"]
@@ -97,8 +142,26 @@ class Report(BenchTest):
         out, _ = self.t2d(*BENCH)
         for words in ("single-stream: pictures of 80x60, 3 classes, 1 whole window of 56, batch 1", "checked: ",
                       "in 5 timed calls", "host to mask, ms a picture: 5 samples after 2 that warmed up", "median", "p99",
-                      "pictures/s", "GFLOP/s of a large product in this run", "MiB at most"):
+                      "pictures/s", "GFLOP/s of a large product in this run", "GB/s from and to memory",
+                      "at the ceiling that it meets first", "MiB at most", "machine   "):
             self.assertIn(words, out)
+        self.assertNotIn("\nstages", out)
+
+    def test_table_of_stages(self):
+        out, _ = self.t2d(*BENCH, "--stages")
+        for words in ("stages, ms: medians of 5 more calls in which every operation is waited for", "linear qkv", "attention",
+                      "patch embedding", "upsample, argmax", "resize, windows, calls"):
+            self.assertIn(words, out)
+
+    def test_random_weights_of_a_named_size(self):
+        out, _ = self.t2d("bench", "--arch", "vit-s14", "--json", *BENCH[3:], "--iterations", "1", "--seed", "4")
+        line = json.loads(out)
+        self.assertEqual(line["settings"]["model"], "vit-s14, random weights of seed 4")
+        self.assertRegex(line["settings"]["model_checksum"], "^[0-9a-f]{16}$")
+        tokens = 1 + 16
+        block = 2 * tokens * 384 * (3 * 384 + 384 + 1536 + 1536) + 2 * 2 * tokens * tokens * 384
+        tower = 12 * block + 2 * 16 * (3 * 14 * 14) * 384
+        self.assertAlmostEqual(line["tower_flop_per_window"] / tower, 1, places=6)
 
     def test_bf16(self):
         self.assertEqual(self.bench("--dtype", "bf16")["settings"]["dtype"], "bf16")
@@ -226,6 +289,7 @@ class Refusals(BenchTest):
         ("--mode server|single-stream|offline", ["--mode", "server"]),
         ("--dtype fp8", ["--dtype", "fp8"]),
         ("--seed x", ["--seed", "x"]),
+        ("--arch and -m exclude each other", ["--arch", "vit-b14"]),
     ]
 
     def test_every_case(self):
@@ -249,6 +313,7 @@ class Refusals(BenchTest):
 
     def test_no_model(self):
         self.refuses(2, "no model", "bench", environment={"T2D_MODEL": ""})
+        self.refuses(2, "'vit-b16'|vit-b14-reg4", "bench", "--arch", "vit-b16", environment={"T2D_MODEL": MODEL})
         self.refuses(3, "none.safetensors", "bench", "-m", "none.safetensors")
 
 
