@@ -70,8 +70,12 @@ typedef struct t2d_embed {
     int register_count, dim;
 } t2d_embed;
 
-/* Score maps of all windows of a picture -> labels or scores at the picture's size (mmseg's encode_decode).
- */
+/* Labels whose pairs a machine counts, at most: a byte of the truth has one value left for what does not
+ * count. */
+enum { T2D_MOST_COUNTED = 255 };
+
+/* Score maps of all windows of a picture -> labels or scores at the picture's size (mmseg's encode_decode),
+ * or how often each label was found where each was true. */
 typedef struct t2d_readout {
     const float *scores; /* [window_count, grid * grid, classes], after sigmoid and cleaning */
     int window_count, grid, classes;
@@ -86,6 +90,8 @@ typedef struct t2d_readout {
         height;       /* of the result: canvas -> result by bilinear, align_corners false; equal: no resize */
     uint16_t *labels; /* host, [height, width], or NULL */
     float *out;       /* host, [classes (+1), height, width], or NULL: what the argmax saw, before softmax */
+    const uint8_t *truth; /* host, [height, width], with counts: labels; other values do not count */
+    uint32_t *counts;     /* host, [labels, labels], or NULL: pixels by their truth, then by what was found */
 } t2d_readout;
 
 typedef struct t2d_ops {
@@ -174,6 +180,7 @@ struct t2d_backend {
     t2d_dtype dtype; /* compute type */
     int threads;     /* host threads it may use */
     int load;        /* tokens that keep it busy: windows travel together up to so many */
+    bool apart;      /* its memory is not the host's: what need not travel is better counted there */
     char device[16]; /* "cpu", "cuda:0" */
     char bus[20];    /* where a card sits: "0000:3b:00.0"; "" for the CPU */
     char description[320];

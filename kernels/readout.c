@@ -27,5 +27,13 @@ t2d_status t2d_readout_check(const t2d_readout *job, t2d_error *err)
                         job->canvas_width, job->canvas_height, job->width, job->height);
     if (job->pamr && !job->canvas)
         return t2d_fail(err, T2D_E_ARGUMENT, "readout: PAMR needs the canvas's pixels");
+    if (job->counts && !job->truth)
+        return t2d_fail(err, T2D_E_ARGUMENT, "readout: counts need to know what is true");
+    if (job->counts && job->classes + job->with_background > T2D_MOST_COUNTED)
+        return t2d_fail(err, T2D_E_ARGUMENT, "readout: %d labels; at most %d are counted",
+                        job->classes + job->with_background, T2D_MOST_COUNTED);
+    if (job->counts && (int64_t)job->width * job->height > UINT32_MAX)
+        return t2d_fail(err, T2D_E_ARGUMENT, "readout: a result of %d x %d is too large to be counted",
+                        job->width, job->height);
     return check_windows(job, err);
 }

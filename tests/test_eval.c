@@ -197,6 +197,25 @@ Test(eval, counts_of_noise)
     t2d_counter_release(&counter);
 }
 
+/* A machine's table gives the cells that counting gives. */
+Test(eval, counts_of_a_table)
+{
+    enum { LABELS = 4 };
+    const uint32_t table[LABELS * LABELS] = {0, 7, 0, 0, 0, 0, 0, 0, 1, 0, UINT32_MAX, 0, 0, 0, 0, 9};
+    const t2d_cell want[] = {{0, 1, 7}, {2, 0, 1}, {2, 2, UINT32_MAX}, {3, 3, 9}};
+    t2d_counter counter;
+    t2d_error err = {0};
+    cr_assert_eq(t2d_counter_init(&counter, LABELS, &err), T2D_OK);
+    for (int round = 0; round < 2; round++) {
+        cr_assert_eq(t2d_counter_read(&counter, table, (int64_t)UINT32_MAX + 20, &err), T2D_OK);
+        cr_assert(counter.count == 4 && counter.ignored == 3);
+        for (int i = 0; i < 4; i++)
+            cr_assert(counter.cells[i].truth == want[i].truth && counter.cells[i].found == want[i].found &&
+                      counter.cells[i].pixels == want[i].pixels);
+    }
+    t2d_counter_release(&counter);
+}
+
 Test(eval, metrics_leave_out_what_does_not_exist)
 {
     const t2d_class_count classes[4] = {

@@ -216,7 +216,9 @@ Test(readout, refuses_what_has_no_meaning)
                               .width = 2,
                               .height = 2,
                               .labels = labels};
-    t2d_readout bad[8] = {base, base, base, base, base, base, base, base};
+    const uint8_t truth[4] = {0};
+    uint32_t counts[1];
+    t2d_readout bad[11] = {base, base, base, base, base, base, base, base, base, base, base};
     bad[0].windows = &outside;
     bad[1].windows = &empty;
     bad[2].windows = &far;
@@ -225,14 +227,67 @@ Test(readout, refuses_what_has_no_meaning)
     bad[5].classes = 65537;
     bad[6].width = 0;
     bad[7].pamr = true; /* without a canvas */
+    for (int i = 8; i < 11; i++) bad[i].counts = counts, bad[i].truth = truth;
+    bad[8].truth = NULL;
+    bad[9].classes = T2D_MOST_COUNTED + 1;
+    bad[10].width = bad[10].height = 1 << 16;
     t2d_backend *be = open_cpu(T2D_DTYPE_FP32, 1);
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 11; i++) {
         t2d_error err = {0};
         cr_assert_eq(be->op->readout(be, &bad[i], &err), T2D_E_ARGUMENT, "case %d", i);
         cr_assert(strlen(err.message) > 20, "case %d: no sentence", i);
     }
     cr_assert_eq(be->op->readout(be, &base, NULL), T2D_OK);
     be->op->close(be);
+}
+
+/* ---- counts ---- */
+
+/* Counts of labels that are not asked for, beside the labels, one pixel after the other. */
+static void check_counts(t2d_readout job, int threads)
+{
+    const size_t pixels = (size_t)job.width * job.height, labels = (size_t)channels_of(&job);
+    uint16_t *found = calloc(pixels, sizeof *found);
+    uint8_t *truth = malloc(pixels);
+    uint32_t *want = calloc(labels * labels, sizeof *want), *got = malloc(labels * labels * sizeof *got);
+    uint32_t state = (uint32_t)labels;
+    uint8_t now = 0;
+    t2d_error err = {0};
+    t2d_backend *be = open_cpu(T2D_DTYPE_FP32, threads);
+    job.labels = found;
+    cr_assert_eq(be->op->readout(be, &job, &err), T2D_OK, "%s", err.message);
+    for (size_t i = 0; i < pixels; i++) {
+        state = state * 1664525u + 1013904223u;
+        if (i % 5 == 0) now = (uint8_t)((state >> 20) % (labels + 9)); /* some are no labels */
+        truth[i] = now;
+        if (truth[i] < labels) want[truth[i] * labels + found[i]]++;
+    }
+    memset(got, 0xff, labels * labels * sizeof *got);
+    job.labels = NULL;
+    job.truth = truth;
+    job.counts = got;
+    cr_assert_eq(be->op->readout(be, &job, &err), T2D_OK, "%s", err.message);
+    cr_assert_arr_eq(got, want, labels * labels * sizeof *got, "%d x %d, %zu labels", job.width, job.height,
+                     labels);
+    be->op->close(be);
+    free(found), free(truth), free(want), free(got);
+}
+
+Test(readout, counts)
+{
+    for (int i = 0; i < SHAPE_COUNT; i++)
+        for (int way = 0; way < 4 && SHAPES[i].classes < T2D_MOST_COUNTED; way++) {
+            t2d_readout job = job_of(&SHAPES[i], 0.2f, way & 1, way & 2);
+            const size_t bytes = (size_t)job.canvas_width * job.canvas_height * 3;
+            uint8_t *canvas = malloc(bytes);
+            for (size_t b = 0; b < bytes; b++) canvas[b] = (uint8_t)(b * 37 >> 3);
+            job.canvas = canvas;
+            check_counts(job, 1 + way);
+            job.pamr = true;
+            check_counts(job, 1 + way);
+            free(canvas);
+            free((float *)(uintptr_t)job.scores);
+        }
 }
 
 /* ---- the published stages ---- */

@@ -47,6 +47,8 @@ static const arg_option options[] = {
     {ARG_INT, 0, "batch", "N", "pictures segmented together (default: what fills a pass)", &opt.together, 1,
      64},
     {ARG_INT, 0, "readers", "N", "threads that read pictures ahead (2)", &opt.readers, 1, 256},
+    {ARG_CHOICE, 0, "counting", "auto|host|machine",
+     "who counts pixels: the same numbers (auto: a GPU, else the host)", &opt.counting, 0, 0},
     OPTIONS_REPORT,
     {ARG_INT, 0, "worst", "K", "name the K worst pictures", &report_wants.worst, 0, 10000},
     {ARG_TEXT, 0, "worst-folder", "FOLDER", "and draw them: found beside true (10 if --worst says nothing)",

@@ -140,6 +140,7 @@ static int count_mine(eval_job *job)
                               .step = job->step,
                               .readers = job->asked->readers,
                               .together = job->asked->together,
+                              .counting = (t2d_count_by)job->asked->counting,
                               .most_failures = most,
                               .results = &results,
                               .tally = &tally,

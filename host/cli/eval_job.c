@@ -1,5 +1,6 @@
 /* eval_job.c — from what was asked to what is to be done: preset, data, shares, names, model, words. */
 #include "cli/eval_job.h"
+#include "backend.h"
 #include "cli/gather.h"
 
 #include <errno.h>
@@ -72,6 +73,10 @@ int job_plan(const eval_request *asked, eval_job *job)
     if (!job->preset->with_background && (asked->background >= 0 || asked->clean == 1))
         return complain_text(EXIT_MISUSE, "%s has no background: --background and --bg-clean mean nothing",
                              job->preset->name);
+    if (asked->counting == T2D_COUNT_MACHINE && job->preset->label_count > T2D_MOST_COUNTED)
+        return complain_text(EXIT_MISUSE,
+                             "--counting machine: up to %d labels; %s has %d, which the host counts",
+                             T2D_MOST_COUNTED, job->preset->name, job->preset->label_count);
     int code = find_share(job);
     if (code == EXIT_GOOD && t2d_share_count(job->listing.count, job->first, job->step) == 0)
         code = complain_text(EXIT_MISUSE, "%lld pictures leave none for share %lld of %lld",

@@ -9,6 +9,7 @@
 typedef struct eval_request {
     const char *preset, *data, *split, *output, *templates, *shard, *max_failures, *compare, *worst_folder;
     int pamr, vit_l, clean; /* clean: 0 as the preset says, 1 on, 2 off */
+    int counting;           /* t2d_count_by */
     float background;       /* < 0: the preset's */
     int size, stride, readers, together;
     int rank, ranks, local_rank, patience;

@@ -20,7 +20,7 @@ void t2d_counter_release(t2d_counter *counter)
     *counter = (t2d_counter){0};
 }
 
-static t2d_status add_cell(t2d_counter *c, uint16_t truth, uint16_t found, t2d_error *err)
+static t2d_status add_cell(t2d_counter *c, uint16_t truth, uint16_t found, uint32_t pixels, t2d_error *err)
 {
     if (c->count == c->capacity) {
         const size_t more = c->capacity ? 2 * c->capacity : 256;
@@ -29,7 +29,7 @@ static t2d_status add_cell(t2d_counter *c, uint16_t truth, uint16_t found, t2d_e
         c->cells = cells;
         c->capacity = more;
     }
-    c->cells[c->count++] = (t2d_cell){truth, found, 0};
+    c->cells[c->count++] = (t2d_cell){truth, found, pixels};
     return T2D_OK;
 }
 
@@ -67,9 +67,23 @@ t2d_status t2d_counter_count(t2d_counter *counter, const t2d_labels *truth, cons
         }
         assert(t < counter->labels && f < counter->labels);
         uint32_t *sum = &counter->matrix[(size_t)t * (size_t)counter->labels + f];
-        if (*sum == 0) status = add_cell(counter, t, f, err);
+        if (*sum == 0) status = add_cell(counter, t, f, 0, err);
         if (status == T2D_OK) *sum += (uint32_t)(next - i);
     }
     collect(counter);
+    return status;
+}
+
+t2d_status t2d_counter_read(t2d_counter *counter, const uint32_t *table, int64_t pixels, t2d_error *err)
+{
+    const uint16_t labels = (uint16_t)counter->labels;
+    t2d_status status = T2D_OK;
+    counter->count = 0;
+    counter->ignored = pixels;
+    for (uint16_t t = 0; t < labels; t++, table += labels)
+        for (uint16_t f = 0; status == T2D_OK && f < labels; f++) {
+            if (table[f] > 0) status = add_cell(counter, t, f, table[f], err);
+            counter->ignored -= table[f];
+        }
     return status;
 }

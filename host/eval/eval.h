@@ -115,6 +115,9 @@ void t2d_counter_release(t2d_counter *counter);
 t2d_status t2d_counter_count(t2d_counter *counter, const t2d_labels *truth, const t2d_mask *mask,
                              t2d_error *err);
 
+/* The same from a table [labels, labels] that a machine has counted, of a picture of `pixels`. */
+t2d_status t2d_counter_read(t2d_counter *counter, const uint32_t *table, int64_t pixels, t2d_error *err);
+
 /* What metrics are made of, for one class. */
 typedef struct t2d_class_count {
     uint64_t both, truth, found; /* pixels */
@@ -242,6 +245,12 @@ int t2d_poisson(uint64_t seed, uint64_t round, uint64_t picture);
 
 /* ---- the run (run.c, protocol.c) ---- */
 
+typedef enum t2d_count_by {
+    T2D_COUNT_AUTO, /* a machine whose memory is its own, else the host */
+    T2D_COUNT_HOST,
+    T2D_COUNT_MACHINE, /* up to T2D_MOST_COUNTED labels */
+} t2d_count_by;
+
 typedef struct t2d_eval_run {
     const t2d_listing *listing;
     t2d_session *session;
@@ -250,6 +259,7 @@ typedef struct t2d_eval_run {
     int64_t first, step;   /* pictures first, first + step, ... */
     int readers;           /* threads that read pictures */
     int together;          /* pictures segmented in one call; 0: as many as fill a pass of the machine */
+    t2d_count_by counting; /* the integers are the same */
     int64_t most_failures; /* pictures that may fail */
     t2d_results *results;
     t2d_tally *tally; /* of what the results file holds already, and then of all */

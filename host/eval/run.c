@@ -21,13 +21,20 @@ enum {
     MOST = 64   /* pictures of a pass */
 };
 
+/* A picture as it was read. */
+typedef struct page {
+    t2d_sample sample;
+    uint8_t *truth; /* [height, width], where the machine counts; UNCOUNTED for what does not count */
+} page;
+#define UNCOUNTED ((uint8_t)UINT8_MAX)
+
 /* Pictures that are segmented in one call. */
 typedef struct pass {
-    t2d_sample *samples[MOST]; /* [count]; none: there are no more pictures */
+    page *pages[MOST]; /* [count]; none: there are no more pictures */
     int count;
     int64_t first;          /* its first item */
     bool too_many;          /* the last one could not be read, and ends the run */
-    t2d_mask masks[MOST];   /* of those that could be read */
+    void *found[MOST];      /* of those that could be read: labels [height, width], or the machine's table */
     double waited, seconds; /* before the pass; every picture's part of it */
     t2d_status status;      /* of the segmentation */
     t2d_error err;
@@ -41,18 +48,21 @@ typedef struct block {
 
 typedef struct state {
     const t2d_eval_run *run;
-    t2d_ahead *samples, *passes;
+    t2d_ahead *pages, *passes;
     int64_t from;       /* the first picture that is not yet counted */
     int most, windows;  /* of a pass: pictures; windows (0: they do not matter) */
+    bool by_machine;    /* who counts */
     atomic_bool failed; /* nothing more is to be segmented */
     /* the segmenting thread's */
-    int64_t taken;            /* items */
-    int64_t unread;           /* pictures that could not be read, with those of earlier runs */
-    t2d_sample *held;         /* taken, and of the next pass */
-    bool ended;               /* no pass follows */
-    double idle;              /* since then */
-    t2d_image images[MOST];   /* of the pass, those that could be read */
-    block kept[PASSES][MOST]; /* the masks' */
+    int64_t taken;          /* items */
+    int64_t unread;         /* pictures that could not be read, with those of earlier runs */
+    page *held;             /* taken, and of the next pass */
+    bool ended;             /* no pass follows */
+    double idle;            /* since then */
+    t2d_image images[MOST]; /* of the pass, those that could be read; and what is wanted of them */
+    t2d_mask masks[MOST];
+    t2d_counting countings[MOST];
+    block kept[PASSES][MOST]; /* what was found */
     /* the counting thread's */
     t2d_counter counter;
 } state;
@@ -61,13 +71,33 @@ static int64_t picture_of(const state *s, int64_t item) { return s->from + item 
 
 /* ---- reading: in several threads ---- */
 
-static void read_sample(void *context, int64_t item, void *slot)
+/* A byte for each pixel is all that a machine needs to know. */
+static t2d_status shrink_truth(page *p)
 {
-    const state *s = context;
-    t2d_sample_read(s->run->listing, picture_of(s, item), slot);
+    const t2d_labels *truth = &p->sample.truth;
+    const size_t pixels = (size_t)truth->width * (size_t)truth->height;
+    p->truth = t2d_new(pixels, 1, "labels", &p->sample.err);
+    if (!p->truth) return T2D_E_MEMORY;
+    for (size_t i = 0; i < pixels; i++)
+        p->truth[i] = truth->values[i] < UNCOUNTED ? (uint8_t)truth->values[i] : UNCOUNTED;
+    return T2D_OK;
 }
 
-static void release_sample(void *slot) { t2d_sample_release(slot); }
+static void read_page(void *context, int64_t item, void *slot)
+{
+    const state *s = context;
+    page *p = slot;
+    p->truth = NULL;
+    t2d_sample_read(s->run->listing, picture_of(s, item), &p->sample);
+    if (s->by_machine && p->sample.status == T2D_OK) p->sample.status = shrink_truth(p);
+}
+
+static void release_page(void *slot)
+{
+    page *p = slot;
+    t2d_sample_release(&p->sample);
+    free(p->truth);
+}
 
 /* ---- segmenting: in one thread ---- */
 
@@ -88,17 +118,18 @@ static void gather(state *s, pass *p)
 {
     int windows = 0;
     while (p->count < s->most && !s->ended) {
-        t2d_sample *sample = s->held ? s->held : t2d_ahead_take(s->samples);
+        page *next = s->held ? s->held : t2d_ahead_take(s->pages);
         s->held = NULL;
-        if (!sample) break;
-        const int more = sample->status == T2D_OK ? windows_of(s, &sample->picture) : 0;
+        if (!next) break;
+        const bool good = next->sample.status == T2D_OK;
+        const int more = good ? windows_of(s, &next->sample.picture) : 0;
         if (s->windows > 0 && windows > 0 && windows + more > s->windows) {
-            s->held = sample;
+            s->held = next;
             break;
         }
-        p->samples[p->count++] = sample;
+        p->pages[p->count++] = next;
         windows += more;
-        if (sample->status) s->ended = p->too_many = !may_pass(s, sample);
+        if (!good) s->ended = p->too_many = !may_pass(s, &next->sample);
     }
     s->taken += p->count;
 }
@@ -107,19 +138,25 @@ static void *reserve(block *b, size_t bytes, t2d_error *err)
 {
     if (bytes > b->bytes) {
         free(b->data);
-        b->data = t2d_new(bytes, 1, "mask", err);
+        b->data = t2d_new(bytes, 1, "what was found", err);
         b->bytes = b->data ? bytes : 0;
     }
     return b->data;
 }
 
-static t2d_status prepare_mask(state *s, pass *p, int index, const t2d_image *picture, block *kept)
+/* Picture number `index` of those that could be read. */
+static t2d_status prepare(state *s, pass *p, const page *from, int index, block *kept)
 {
+    const t2d_image *picture = &from->sample.picture;
     const size_t pixels = (size_t)picture->width * (size_t)picture->height;
-    uint16_t *ids = reserve(kept, pixels * sizeof *ids, &p->err);
+    const size_t labels = (size_t)s->run->tally->labels;
+    const size_t bytes = s->by_machine ? labels * labels * sizeof(uint32_t) : pixels * sizeof(uint16_t);
+    void *found = reserve(kept, bytes, &p->err);
     s->images[index] = *picture;
-    p->masks[index] = (t2d_mask){.width = picture->width, .height = picture->height, .ids = ids};
-    return ids ? T2D_OK : T2D_E_MEMORY;
+    s->masks[index] = (t2d_mask){.width = picture->width, .height = picture->height, .ids = found};
+    s->countings[index] = (t2d_counting){from->truth, found};
+    p->found[index] = found;
+    return found ? T2D_OK : T2D_E_MEMORY;
 }
 
 /* All pictures of the pass that could be read, in one call. */
@@ -129,13 +166,15 @@ static void segment(state *s, pass *p, block *kept)
     const double start = t2d_clock();
     int good = 0;
     for (int i = 0; p->status == T2D_OK && i < p->count; i++)
-        if (p->samples[i]->status == T2D_OK) {
-            p->status = prepare_mask(s, p, good, &p->samples[i]->picture, &kept[good]);
+        if (p->pages[i]->sample.status == T2D_OK) {
+            p->status = prepare(s, p, p->pages[i], good, &kept[good]);
             good++;
         }
     if (p->status == T2D_OK && good > 0)
-        p->status = t2d_segment_batch(run->session, run->vocab, s->images, good, run->options, p->masks, NULL,
-                                      &p->err);
+        p->status = s->by_machine ? t2d_segment_count(run->session, run->vocab, s->images, good, run->options,
+                                                      s->countings, &p->err)
+                                  : t2d_segment_batch(run->session, run->vocab, s->images, good, run->options,
+                                                      s->masks, NULL, &p->err);
     p->seconds = good > 0 ? (t2d_clock() - start) / good : 0;
     s->ended = s->ended || p->status;
 }
@@ -154,13 +193,16 @@ static void make_pass(void *context, int64_t item, void *slot)
 
 /* ---- counting: in the caller's thread ---- */
 
-static t2d_status count(state *s, const t2d_sample *sample, const t2d_mask *mask, t2d_record *record,
-                        t2d_error *err)
+static t2d_status count(state *s, const t2d_sample *sample, void *found, t2d_record *record, t2d_error *err)
 {
     const double start = t2d_clock();
-    const t2d_status status = t2d_counter_count(&s->counter, &sample->truth, mask, err);
-    record->width = mask->width;
-    record->height = mask->height;
+    const t2d_image *picture = &sample->picture;
+    const t2d_mask mask = {picture->width, picture->height, s->counter.labels, found};
+    const t2d_status status =
+        s->by_machine ? t2d_counter_read(&s->counter, found, (int64_t)mask.width * mask.height, err)
+                      : t2d_counter_count(&s->counter, &sample->truth, &mask, err);
+    record->width = mask.width;
+    record->height = mask.height;
     record->file = sample->file;
     record->hash = sample->hash;
     record->ignored = s->counter.ignored;
@@ -171,11 +213,11 @@ static t2d_status count(state *s, const t2d_sample *sample, const t2d_mask *mask
     return status;
 }
 
-/* One picture of the pass into the results; mask: NULL where it could not be read. */
-static t2d_status settle(state *s, const pass *p, int index, const t2d_mask *mask, t2d_error *err)
+/* One picture of the pass into the results; found: NULL where it could not be read. */
+static t2d_status settle(state *s, const pass *p, int index, void *found, t2d_error *err)
 {
     const t2d_eval_run *run = s->run;
-    const t2d_sample *sample = p->samples[index];
+    const t2d_sample *sample = &p->pages[index]->sample;
     const int64_t picture = picture_of(s, p->first + index);
     t2d_error name; /* a file name may be no UTF-8; a results file is */
     t2d_fail(&name, T2D_OK, "%s", run->listing->stems[picture]);
@@ -187,7 +229,7 @@ static t2d_status settle(state *s, const pass *p, int index, const t2d_mask *mas
     }
     if (sample->status)
         record.failed = sample->err.message;
-    else if ((status = count(s, sample, mask, &record, err)) != T2D_OK)
+    else if ((status = count(s, sample, found, &record, err)) != T2D_OK)
         return t2d_fail_in(err, name.message);
     record.seconds[T2D_STAGE_WAIT] = p->waited / p->count;
     record.seconds[T2D_STAGE_SEGMENT] = p->seconds;
@@ -204,10 +246,10 @@ static t2d_status settle_pass(state *s, const pass *p, t2d_error *err)
     t2d_status status = p->status;
     if (status) *err = p->err;
     for (int i = 0; status == T2D_OK && i < p->count; i++)
-        status = settle(s, p, i, p->samples[i]->status ? NULL : &p->masks[good++], err);
+        status = settle(s, p, i, p->pages[i]->sample.status ? NULL : p->found[good++], err);
     for (int i = 0; i < p->count; i++) {
-        t2d_sample_release(p->samples[i]);
-        t2d_ahead_give_back(s->samples);
+        release_page(p->pages[i]);
+        t2d_ahead_give_back(s->pages);
     }
     return status;
 }
@@ -226,22 +268,30 @@ static t2d_status walk(state *s, t2d_error *err)
 
 /* ---- the whole ---- */
 
-static void plan(state *s)
+static t2d_status plan(state *s, t2d_error *err)
 {
     const t2d_eval_run *run = s->run;
+    const int labels = run->tally->labels;
+    if (run->counting == T2D_COUNT_MACHINE && labels > T2D_MOST_COUNTED)
+        return t2d_fail(err, T2D_E_ARGUMENT, "%d labels are counted by the host; a machine counts up to %d",
+                        labels, T2D_MOST_COUNTED);
+    s->by_machine =
+        run->counting == T2D_COUNT_MACHINE ||
+        (run->counting == T2D_COUNT_AUTO && run->session->be->apart && labels <= T2D_MOST_COUNTED);
     const int patch = s->run->session->engine->model.config.vision.patch, grid = run->options->size / patch;
     const int tokens = t2d_prefix_tokens(run->session->engine) + grid * grid;
     const int windows = t2d_session_tokens(run->session, NULL) / tokens;
     s->windows = run->together > 0 ? 0 : windows > 1 ? windows : 1;
     s->most = run->together > 0 ? run->together : s->windows;
     s->most = s->most < MOST ? s->most : MOST;
+    return T2D_OK;
 }
 
 static t2d_status start(state *s, int64_t pictures, t2d_error *err)
 {
     const int depth = PASSES * s->most + s->run->readers + AHEAD;
-    t2d_status status = t2d_ahead_start(&s->samples, pictures, s->run->readers, depth, sizeof(t2d_sample),
-                                        read_sample, s, err);
+    t2d_status status =
+        t2d_ahead_start(&s->pages, pictures, s->run->readers, depth, sizeof(page), read_page, s, err);
     s->idle = t2d_clock();
     if (status == T2D_OK) /* an empty one ends them */
         status = t2d_ahead_start(&s->passes, pictures + 1, 1, PASSES, sizeof(pass), make_pass, s, err);
@@ -255,12 +305,12 @@ t2d_status t2d_eval(const t2d_eval_run *run, t2d_error *err)
     assert(done <= share && run->readers > 0);
     if (done == share) return T2D_OK;
     state s = {.run = run, .from = run->first + done * run->step, .unread = run->tally->failed};
-    plan(&s);
-    t2d_status status = t2d_counter_init(&s.counter, run->tally->labels, err);
+    t2d_status status = plan(&s, err);
+    if (status == T2D_OK) status = t2d_counter_init(&s.counter, run->tally->labels, err);
     if (status == T2D_OK) status = start(&s, share - done, err);
     if (status == T2D_OK) status = walk(&s, err);
     t2d_ahead_stop(s.passes, NULL);
-    t2d_ahead_stop(s.samples, release_sample);
+    t2d_ahead_stop(s.pages, release_page);
     t2d_counter_release(&s.counter);
     for (int i = 0; i < PASSES * MOST; i++) free(s.kept[i / MOST][i % MOST].data);
     return status;

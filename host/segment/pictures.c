@@ -165,6 +165,8 @@ static t2d_status read_out(t2d_session *s, const t2d_vocab *vocab, const t2d_seg
         .height = picture->image->height,
         .labels = picture->mask ? picture->mask->ids : NULL,
         .out = picture->scores,
+        .truth = picture->counting.truth,
+        .counts = picture->counting.counts,
     };
     return s->be->op->readout(s->be, &job, err);
 }

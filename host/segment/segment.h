@@ -26,15 +26,22 @@ typedef struct t2d_buffer {
     size_t bytes;
 } t2d_buffer;
 
+/* What is true of a picture, and where the machine writes what was found: t2d_readout's truth and counts. */
+typedef struct t2d_counting {
+    const uint8_t *truth; /* [height, width] */
+    uint32_t *counts;     /* [labels, labels] */
+} t2d_counting;
+
 /* One of the pictures that travel together. */
 typedef struct t2d_picture {
     const t2d_image *image;
-    t2d_mask *mask;    /* or NULL */
-    float *scores;     /* or NULL */
-    bool allocated;    /* mask->ids is ours until all has gone well */
-    int width, height; /* of the canvas */
-    size_t at;         /* where its pixels begin in session->pixels */
-    int first, count;  /* its windows in session->windows */
+    t2d_mask *mask;        /* or NULL */
+    float *scores;         /* or NULL */
+    t2d_counting counting; /* or empty */
+    bool allocated;        /* mask->ids is ours until all has gone well */
+    int width, height;     /* of the canvas */
+    size_t at;             /* where its pixels begin in session->pixels */
+    int first, count;      /* its windows in session->windows */
 } t2d_picture;
 
 struct t2d_session {
@@ -58,6 +65,12 @@ struct t2d_session {
     t2d_picture *pictures;
     int picture_capacity;
 };
+
+/* As t2d_segment_batch, but counted by the machine, and labels do not leave it.  countings: [count]; at most
+ * T2D_MOST_COUNTED labels. */
+t2d_status t2d_segment_count(t2d_session *session, const t2d_vocab *vocab, const t2d_image *images, int count,
+                             const t2d_segment_options *options, const t2d_counting *countings,
+                             t2d_error *err);
 
 /* Another backend like the engine's, sharing its weights. */
 t2d_status t2d_engine_backend(const t2d_engine *engine, t2d_backend **be, t2d_error *err);

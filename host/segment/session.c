@@ -98,15 +98,26 @@ static t2d_status prepare_mask(const t2d_image *image, int labels, t2d_mask *mas
     return T2D_OK;
 }
 
+/* What is wanted of a batch of pictures; each [count], or NULL. */
+typedef struct wants {
+    t2d_mask *masks;
+    float *const *scores;
+    const t2d_counting *countings;
+} wants;
+
 /* Picture `index` of a batch into s->pictures; what was allocated for its mask is noted there. */
-static t2d_status take_picture(t2d_session *s, const t2d_image *image, t2d_mask *mask, float *scores,
-                               int labels, int index, t2d_error *err)
+static t2d_status take_picture(t2d_session *s, const t2d_image *image, const wants *w, int labels, int index,
+                               t2d_error *err)
 {
     t2d_picture *p = &s->pictures[index];
-    *p = (t2d_picture){.image = image, .mask = mask, .scores = scores};
-    if (!mask && !scores) return t2d_fail(err, T2D_E_ARGUMENT, "segment needs a mask or scores to fill");
+    *p = (t2d_picture){.image = image,
+                       .mask = w->masks ? &w->masks[index] : NULL,
+                       .scores = w->scores ? w->scores[index] : NULL,
+                       .counting = w->countings ? w->countings[index] : (t2d_counting){0}};
+    if (!p->mask && !p->scores && !p->counting.counts)
+        return t2d_fail(err, T2D_E_ARGUMENT, "segment needs a mask or scores to fill");
     t2d_status status = t2d_image_check(image, err);
-    if (status == T2D_OK && mask) status = prepare_mask(image, labels, mask, &p->allocated, err);
+    if (status == T2D_OK && p->mask) status = prepare_mask(image, labels, p->mask, &p->allocated, err);
     return status;
 }
 
@@ -121,12 +132,9 @@ static t2d_status reserve_pictures(t2d_session *s, int count, t2d_error *err)
     return T2D_OK;
 }
 
-t2d_status t2d_segment_batch(t2d_session *session, const t2d_vocab *vocab, const t2d_image *images, int count,
-                             const t2d_segment_options *options, t2d_mask *masks, float *const *scores,
-                             t2d_error *err)
+static t2d_status segment(t2d_session *session, const t2d_vocab *vocab, const t2d_image *images, int count,
+                          const t2d_segment_options *options, const wants *w, t2d_error *err)
 {
-    t2d_error local;
-    err = err ? err : &local;
     t2d_segment_options o;
     if (!session || !vocab || !images || count < 1)
         return t2d_fail(err, T2D_E_ARGUMENT, "segment needs a session, a vocab and at least one picture");
@@ -139,8 +147,7 @@ t2d_status t2d_segment_batch(t2d_session *session, const t2d_vocab *vocab, const
     const int labels = vocab->count + (o.with_background ? 1 : 0);
     int taken = 0;
     for (; status == T2D_OK && taken < count; taken++) {
-        status = take_picture(session, &images[taken], masks ? &masks[taken] : NULL,
-                              scores ? scores[taken] : NULL, labels, taken, err);
+        status = take_picture(session, &images[taken], w, labels, taken, err);
         if (status != T2D_OK && count > 1)
             status = t2d_fail(err, status, "picture %d of the batch: %s", taken, err->message);
     }
@@ -151,6 +158,23 @@ t2d_status t2d_segment_batch(t2d_session *session, const t2d_vocab *vocab, const
             session->pictures[i].mask->ids = NULL;
         }
     return status;
+}
+
+t2d_status t2d_segment_batch(t2d_session *session, const t2d_vocab *vocab, const t2d_image *images, int count,
+                             const t2d_segment_options *options, t2d_mask *masks, float *const *scores,
+                             t2d_error *err)
+{
+    t2d_error local;
+    const wants w = {.masks = masks, .scores = scores};
+    return segment(session, vocab, images, count, options, &w, err ? err : &local);
+}
+
+t2d_status t2d_segment_count(t2d_session *session, const t2d_vocab *vocab, const t2d_image *images, int count,
+                             const t2d_segment_options *options, const t2d_counting *countings,
+                             t2d_error *err)
+{
+    const wants w = {.countings = countings};
+    return segment(session, vocab, images, count, options, &w, err);
 }
 
 t2d_status t2d_segment(t2d_session *session, const t2d_vocab *vocab, const t2d_image *image,

@@ -3,6 +3,7 @@
  * not depend on how many there are.  Scratch is a few MB per thread whatever the size of the picture, but
  * with PAMR. */
 #include <omp.h>
+#include <string.h>
 
 #include "cpu/readout.h"
 
@@ -103,17 +104,45 @@ static t2d_status compute_tiles(t2d_cpu *cpu, const t2d_plan *plan, t2d_error *e
     return T2D_OK;
 }
 
-t2d_status t2d_cpu_readout(t2d_backend *be, const t2d_readout *job, t2d_error *err)
+static t2d_status compute(t2d_cpu *cpu, const t2d_readout *job, t2d_error *err)
 {
-    t2d_cpu *cpu = (t2d_cpu *)be;
     t2d_plan plan;
+    t2d_status status = T2D_OK;
     bool done = false;
-    t2d_status status = t2d_cpu_check(cpu, err); /* what earlier operations could not do */
-    if (status == T2D_OK) status = t2d_readout_check(job, err);
-    if (status != T2D_OK || (!job->labels && !job->out)) return status;
     void *tables = t2d_cpu_scratch(cpu, T2D_SCRATCH_TABLES, t2d_plan_bytes(job));
     if (!tables) return t2d_cpu_check(cpu, err);
     t2d_plan_init(&plan, job, tables);
     if (job->pamr) status = t2d_refine(cpu, &plan, &done, err);
     return status != T2D_OK || done ? status : compute_tiles(cpu, &plan, err);
+}
+
+/* Regions are wide and flat: runs of the same pair are added at once. */
+static void count_labels(const t2d_readout *job)
+{
+    const size_t pixels = (size_t)job->width * job->height;
+    const size_t labels = (size_t)job->classes + job->with_background;
+    memset(job->counts, 0, labels * labels * sizeof *job->counts);
+    for (size_t i = 0, next; i < pixels; i = next) {
+        const uint8_t truth = job->truth[i];
+        const uint16_t found = job->labels[i];
+        for (next = i + 1; next < pixels && job->truth[next] == truth && job->labels[next] == found;) next++;
+        if (truth < labels) job->counts[truth * labels + found] += (uint32_t)(next - i);
+    }
+}
+
+t2d_status t2d_cpu_readout(t2d_backend *be, const t2d_readout *asked, t2d_error *err)
+{
+    t2d_cpu *cpu = (t2d_cpu *)be;
+    t2d_readout job = *asked;
+    t2d_status status = t2d_cpu_check(cpu, err); /* what earlier operations could not do */
+    if (status == T2D_OK) status = t2d_readout_check(&job, err);
+    if (status != T2D_OK || (!job.labels && !job.out && !job.counts)) return status;
+    if (job.counts && !job.labels) {
+        const size_t bytes = (size_t)job.width * job.height * sizeof *job.labels;
+        job.labels = t2d_cpu_scratch(cpu, T2D_SCRATCH_LABELS, bytes);
+        if (!job.labels) return t2d_cpu_check(cpu, err);
+    }
+    status = compute(cpu, &job, err);
+    if (status == T2D_OK && job.counts) count_labels(&job);
+    return status;
 }

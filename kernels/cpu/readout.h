@@ -14,6 +14,7 @@
 
 /* Scratch slots of the score maps' operations, below those in cpu.h. */
 enum {
+    T2D_SCRATCH_LABELS = 6, /* readout: labels that are counted and not asked for */
     T2D_SCRATCH_SIMILARITY = 7,
     T2D_SCRATCH_CLEAN = 8,
     T2D_SCRATCH_TABLES = 9,  /* interpolation tables of a readout */

@@ -128,7 +128,7 @@ t2d_status t2d_cuda_open(const char *device, t2d_dtype dtype, int threads, t2d_b
     t2d_cuda *cu = t2d_new(1, sizeof *cu, "cuda backend", err);
     if (!cu) return T2D_E_MEMORY;
     cu->device = index;
-    cu->base = (t2d_backend){.op = &OPS, .dtype = dtype, .threads = threads, .load = LOAD};
+    cu->base = (t2d_backend){.op = &OPS, .dtype = dtype, .threads = threads, .load = LOAD, .apart = true};
     snprintf(cu->base.device, sizeof cu->base.device, "cuda:%d", index);
     status = look_at_chip(cu, err);
     if (status == T2D_OK &&

@@ -97,6 +97,13 @@ int t2d_cuda_readout_tables(void *tables, const t2d_readout *job, const t2d_rect
 int t2d_cuda_readout(uint16_t *labels, float *out, const t2d_readout *job, const t2d_rect *windows,
                      const void *tables, const float *refined, void *stream);
 
+/* ---- count.cu ---- */
+
+/* counts [labels, labels] = pixels of every pair of truth and label: found [pixels] below `labels`, truth
+ * [pixels], both aligned to 16.  labels <= T2D_MOST_COUNTED. */
+int t2d_cuda_count(uint32_t *counts, const uint16_t *found, const uint8_t *truth, int64_t pixels, int labels,
+                   void *stream);
+
 /* ---- pamr.cu ---- */
 
 /* Bytes to refine a window of width x height, `channels` (rounded up to 4) classes at a time. */

@@ -30,6 +30,8 @@ enum {
     T2D_CUDA_PAMR,    /* PAMR's weights and iterates */
     T2D_CUDA_LABELS,  /* readout: results before they travel */
     T2D_CUDA_SCORES,
+    T2D_CUDA_TRUTH,  /* readout: what the labels are counted against */
+    T2D_CUDA_COUNTS, /* readout: tables before they travel */
     T2D_CUDA_SCRATCH
 };
 

@@ -1,5 +1,5 @@
-/* results.c — score maps of all windows -> labels or scores in host memory: the host's side of readout.cu and
- * pamr.cu. */
+/* results.c — score maps of all windows -> labels, scores or counts in host memory: the host's side of
+ * readout.cu, pamr.cu and count.cu.  Labels that are only counted stay on the device. */
 #include "cuda/machine.h"
 
 enum { PAMR_LEAST = 4 }; /* classes that PAMR refines at a time, at least */
@@ -35,40 +35,63 @@ static const float *refine(t2d_cuda *cu, const t2d_readout *job, const t2d_rect 
                : NULL;
 }
 
-/* Scratch that the job needs, and all its kernels; results stay on the device. */
-static bool compute(t2d_cuda *cu, const t2d_readout *job, uint16_t **labels, float **out)
+/* A job's results on the device; NULL: not wanted. */
+typedef struct results {
+    uint16_t *labels; /* [pixels] */
+    float *out;       /* [channels, pixels] */
+    uint32_t *counts; /* [channels, channels] */
+    size_t pixels, channels;
+} results;
+
+static bool reserve(t2d_cuda *cu, const t2d_readout *job, results *r)
 {
-    const size_t pixels = (size_t)job->width * (size_t)job->height;
-    const size_t channels = (size_t)job->classes + job->with_background;
+    *r = (results){.pixels = (size_t)job->width * (size_t)job->height,
+                   .channels = (size_t)job->classes + job->with_background};
+    if ((job->labels || job->counts) &&
+        !(r->labels = t2d_cuda_scratch(cu, T2D_CUDA_LABELS, r->pixels * sizeof *r->labels)))
+        return false;
+    if (job->out &&
+        !(r->out = t2d_cuda_scratch(cu, T2D_CUDA_SCORES, r->channels * r->pixels * sizeof *r->out)))
+        return false;
+    return !job->counts ||
+           (r->counts = t2d_cuda_scratch(cu, T2D_CUDA_COUNTS, r->channels * r->channels * sizeof *r->counts));
+}
+
+static bool count(t2d_cuda *cu, const t2d_readout *job, const results *r)
+{
+    const uint8_t *truth = t2d_cuda_send(cu, T2D_CUDA_TRUTH, job->truth, r->pixels);
+    return truth && t2d_cuda_ok(cu,
+                                t2d_cuda_count(r->counts, r->labels, truth, (int64_t)r->pixels,
+                                               (int)r->channels, cu->stream),
+                                "counting");
+}
+
+/* Scratch that the job needs, and all its kernels; results stay on the device. */
+static bool compute(t2d_cuda *cu, const t2d_readout *job, results *r)
+{
     const t2d_rect *windows =
         t2d_cuda_send(cu, T2D_CUDA_WINDOWS, job->windows, (size_t)job->window_count * sizeof *job->windows);
     void *tables = t2d_cuda_scratch(cu, T2D_CUDA_TABLES, t2d_cuda_readout_bytes(job));
     const float *refined = NULL;
-    if (!windows || !tables) return false;
-    if (job->labels && !(*labels = t2d_cuda_scratch(cu, T2D_CUDA_LABELS, pixels * sizeof **labels)))
-        return false;
-    if (job->out && !(*out = t2d_cuda_scratch(cu, T2D_CUDA_SCORES, channels * pixels * sizeof **out)))
-        return false;
+    if (!windows || !tables || !reserve(cu, job, r)) return false;
     if (!t2d_cuda_ok(cu, t2d_cuda_readout_tables(tables, job, windows, cu->stream), "the readout's tables"))
         return false;
     if (job->pamr && !(refined = refine(cu, job, windows, tables))) return false;
-    return t2d_cuda_ok(cu, t2d_cuda_readout(*labels, *out, job, windows, tables, refined, cu->stream),
-                       "the readout");
+    return t2d_cuda_ok(cu, t2d_cuda_readout(r->labels, r->out, job, windows, tables, refined, cu->stream),
+                       "the readout") &&
+           (!r->counts || count(cu, job, r));
 }
 
 t2d_status t2d_cuda_read_out(t2d_backend *be, const t2d_readout *job, t2d_error *err)
 {
     t2d_cuda *cu = (t2d_cuda *)be;
-    const size_t pixels = (size_t)job->width * (size_t)job->height;
-    const size_t channels = (size_t)job->classes + job->with_background;
-    uint16_t *labels = NULL;
-    float *out = NULL;
+    results r;
     const t2d_status status = t2d_readout_check(job, err);
     if (status != T2D_OK || cu->failed != T2D_OK) return status; /* what failed before is told by `finish` */
-    if (!t2d_cuda_ok(cu, cudaSetDevice(cu->device), "the readout") || !compute(cu, job, &labels, &out))
-        return T2D_OK;
-    if (labels) t2d_cuda_bring(cu, job->labels, labels, pixels * sizeof *labels);
-    if (out) t2d_cuda_bring(cu, job->out, out, channels * pixels * sizeof *out);
+    if (!t2d_cuda_ok(cu, cudaSetDevice(cu->device), "the readout") || !compute(cu, job, &r)) return T2D_OK;
+    if (job->labels) t2d_cuda_bring(cu, job->labels, r.labels, r.pixels * sizeof *r.labels);
+    if (job->out) t2d_cuda_bring(cu, job->out, r.out, r.channels * r.pixels * sizeof *r.out);
+    if (job->counts) t2d_cuda_bring(cu, job->counts, r.counts, r.channels * r.channels * sizeof *r.counts);
     return T2D_OK;
 }
 

@@ -19,6 +19,12 @@ class Benchmarks(EvalTest):
                 report = self.eval(preset)
                 self.agrees(report, self.expected(preset))
                 self.assertEqual((report["pictures"], report["failed"]), (self.pictures, 0))
+                cells = [line["cells"] for line in self.lines(f"{preset}_eval.jsonl")[1:]]
+                for who in ("host", "machine"):
+                    again = self.eval(preset, "--counting", who, "-o", f"{who}.jsonl")
+                    self.assertEqual(self.integers(again), self.integers(report), who)
+                    self.assertEqual([line["cells"] for line in self.lines(f"{who}.jsonl")[1:]], cells, who)
+                    os.unlink(self.path(f"{who}.jsonl"))
 
     def test_converted_labels_are_the_same_labels(self):
         self.make(layout.make_coco, layout.make_cityscapes)
@@ -72,9 +78,9 @@ class Benchmarks(EvalTest):
 
     def test_threads_readers_and_batches_change_nothing(self):
         self.make(layout.make_ade, pictures=9)
-        ways = [("1", "1", "1"), ("2", "1", "2"), ("3", "7", "4"), ("2", "2", "64")]
-        reports = [self.integers(self.eval("ade20k", "-o", f"{i}.jsonl", "-t", t, "--readers", r, "--batch", b))
-                   for i, (t, r, b) in enumerate(ways)] + [self.integers(self.eval("ade20k"))]
+        ways = [("1", "1", "1", "host"), ("2", "1", "2", "machine"), ("3", "7", "4", "host"), ("2", "2", "64", "machine")]
+        reports = [self.integers(self.eval("ade20k", "-o", f"{i}.jsonl", "-t", t, "--readers", r, "--batch", b, "--counting", c))
+                   for i, (t, r, b, c) in enumerate(ways)] + [self.integers(self.eval("ade20k"))]
         for report in reports[1:]:
             self.assertEqual(reports[0], report)
 

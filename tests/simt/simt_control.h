@@ -42,6 +42,7 @@ void simt_errors_reset(int quiet);
 typedef struct simt_stats {
     long blocks, threads, switches, collectives, ldmatrix, ldmatrix_conflicts;
     long launches, graph_launches, allocations, waits; /* of the host */
+    long brought;                                      /* bytes to it, by cudaMemcpyAsync */
 } simt_stats;
 simt_stats simt_get_stats(int reset);
 

@@ -166,6 +166,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, enum cudaMemcp
     const void *host = kind == cudaMemcpyHostToDevice ? from : to;
     if (kind != cudaMemcpyDeviceToDevice && !is_pinned(host, n))
         error("cudaMemcpyAsync of %zu bytes with host memory that is not pinned|", n);
+    if (kind == cudaMemcpyDeviceToHost) stats.brought += (long)n;
     return submit(s, [=] {
         memcpy(to, from, n);
         return cudaSuccess;

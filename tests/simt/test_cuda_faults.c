@@ -27,6 +27,33 @@ Test(faults, steady_state)
     expect_no_findings();
 }
 
+/* A batch that is counted brings its tables to the host, and no labels. */
+Test(faults, counted_labels_stay)
+{
+    t2d_image images[PICTURES];
+    t2d_error err;
+    static uint8_t truth[160 * 160];
+    uint32_t counts[PICTURES][CLASSES * CLASSES];
+    t2d_counting countings[PICTURES];
+    simt_config(test_seed(), SIMT_RANDOM, SIMT_ASYNC_RANDOM);
+    open_pictures(images);
+    place gpu = open_place("cuda", T2D_DTYPE_FP16);
+    const t2d_segment_options o = options_of(&gpu);
+    for (int i = 0; i < PICTURES; i++) countings[i] = (t2d_counting){truth, counts[i]};
+    for (int again = 0; again < 4; again++) {
+        simt_get_stats(1);
+        must(t2d_segment_count(gpu.session, gpu.vocab, images, PICTURES, &o, countings, &err), &err);
+        const simt_stats now = simt_get_stats(1);
+        if (again == 0) continue; /* makes its plans */
+        cr_expect_eq(now.brought, (long)sizeof counts, "run %d brings %ld bytes", again, now.brought);
+        cr_expect_eq(now.allocations, 0, "run %d allocates %ld times", again, now.allocations);
+        cr_expect_eq(now.waits, 1, "run %d waits %ld times", again, now.waits);
+    }
+    close_place(&gpu);
+    close_pictures(images);
+    expect_no_findings();
+}
+
 /* ---- faults ---- */
 
 Test(faults, less_memory_means_smaller_batches)

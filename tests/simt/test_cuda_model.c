@@ -132,6 +132,53 @@ Test(model, labels_equal_the_cpu)
     expect_no_findings();
 }
 
+/* Counts of a batch, on either machine, are those of the labels it gives. */
+static void check_counts(const place *p, t2d_image images[PICTURES], const t2d_segment_options *o)
+{
+    enum { LABELS = CLASSES + 1 };
+    t2d_error err;
+    uint8_t *truth[PICTURES];
+    uint32_t counts[PICTURES][LABELS * LABELS];
+    t2d_counting countings[PICTURES];
+    const int labels = CLASSES + o->with_background;
+    memset(counts, 0xff, sizeof counts);
+    for (int i = 0; i < PICTURES; i++) {
+        const size_t pixels = (size_t)images[i].width * images[i].height;
+        truth[i] = malloc(pixels);
+        for (size_t k = 0; k < pixels; k++) truth[i][k] = (uint8_t)(images[i].pixels[3 * k] / 32 % 7);
+        countings[i] = (t2d_counting){truth[i], counts[i]};
+    }
+    must(t2d_segment_count(p->session, p->vocab, images, PICTURES, o, countings, &err), &err);
+    for (int i = 0; i < PICTURES; i++) {
+        uint32_t want[LABELS * LABELS] = {0};
+        uint16_t *found = segment(p, &images[i], o);
+        for (int k = 0; k < images[i].width * images[i].height; k++)
+            if (truth[i][k] < labels) want[truth[i][k] * labels + found[k]]++;
+        cr_expect_arr_eq(counts[i], want, (size_t)(labels * labels) * sizeof *want, "picture %d", i);
+        free(found);
+        free(truth[i]);
+    }
+}
+
+Test(model, counts_are_those_of_the_labels)
+{
+    static const char *const devices[] = {"cpu", "cuda"};
+    t2d_image images[PICTURES];
+    simt_config(test_seed(), SIMT_RANDOM, SIMT_ASYNC_RANDOM);
+    open_pictures(images);
+    for (int i = 0; i < 2; i++) {
+        place p = open_place(devices[i], T2D_DTYPE_FP32);
+        t2d_segment_options o = options_of(&p);
+        for (int background = 0; background < 2; background++) {
+            o.with_background = background;
+            check_counts(&p, images, &o);
+        }
+        close_place(&p);
+    }
+    close_pictures(images);
+    expect_no_findings();
+}
+
 /* Up and down again, in pieces that are no multiples of the staging memory. */
 Test(model, copies_of_any_size)
 {
