@@ -30,6 +30,7 @@ command command_text(void);
 command command_eval(void);
 command command_merge(void);
 command command_bench(void);
+command command_demo(void);
 command command_info(void);
 command command_verify(void);
 command command_doctor(void);

@@ -15,6 +15,7 @@ static int list_commands(command *commands)
     commands[n++] = command_eval();
     commands[n++] = command_merge();
     commands[n++] = command_bench();
+    commands[n++] = command_demo();
     commands[n++] = command_info();
     commands[n++] = command_verify();
     commands[n++] = command_doctor();

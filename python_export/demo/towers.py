@@ -93,6 +93,7 @@ class Vision(nn.Module):
         super().__init__()
         self.cls_token, self.pos_embed = normal(1, 1, dim), normal(1, 1 + GRID * GRID, dim)
         self.register_tokens = normal(1, REGISTERS, dim)
+        self.mask_token = normal(1, dim)  # published checkpoints have one; nothing is hidden here
         self.patch_embed = PatchEmbed(dim)
         self.patch_embed.proj.weight.data = cosines(dim)
         self.blocks = nn.ModuleList(Block(dim) for _ in range(depth))

@@ -95,7 +95,7 @@ def parse(arguments):
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
     parser.add_argument("--threads", type=positive, default=os.cpu_count(), metavar="N")
     parser.add_argument("--scenes", type=positive, default=4000, metavar="N", help="drawn for training (%(default)s)")
-    for name, steps in (("vision", 3000), ("text", 3000), ("psi", 6000)):
+    for name, steps in (("vision", 3000), ("text", 2000), ("psi", 1000)):
         parser.add_argument(f"--{name}-steps", type=positive, default=steps, metavar="N", help="(%(default)s)")
     options = parser.parse_args(arguments)
     if options.seed < 0:

@@ -17,7 +17,7 @@ from torch import nn
 from demo import world
 from demo.stages import Stage, descend
 from demo.towers import REGISTERS, VISION_DIM, Vision
-from demo.views import Boxes, labelled, relight
+from demo.views import labelled, relight
 
 BATCH = 64
 RATE, WARM_UP, DECAY = 1.5e-3, 100, 0.05
@@ -64,13 +64,13 @@ def train(scenes, path, steps, seed, say, check):
     """The tower after `steps` steps; goes on from `path` where that stands.  `check(tower, step)` is called now and
     then, and at the end."""
     torch.manual_seed(seed)
-    reader, boxes = Reader(), Boxes(scenes)
+    reader = Reader()
     optimiser = torch.optim.AdamW(reader.parameters(), RATE, weight_decay=DECAY)
 
     def take(step):
         optimiser.param_groups[0]["lr"] = rate_at(step, steps)
         rng = np.random.default_rng((seed, step))
-        pictures, nouns, colours = labelled(scenes, boxes, rng, BATCH)
+        pictures, nouns, colours = labelled(scenes, rng, BATCH)
         forms, hues, whole = losses(reader, relight(pictures, rng), nouns, colours)
         descend(forms + COLOUR_WEIGHT * hues + CLS_WEIGHT * whole, optimiser, reader)
         if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:

@@ -24,37 +24,10 @@ def random_box(rng, smallest, largest):
     return int(rng.uniform(0, world.WIDTH - side)), int(rng.uniform(0, world.HEIGHT - side)), side
 
 
-def box_near(rng, plane, owner, smallest, largest):
-    """A box around a point of a thing, which lies anywhere in it; anywhere where nothing of the thing is seen."""
-    rows, columns = np.nonzero(plane == owner)
-    if len(rows) == 0:
-        return random_box(rng, smallest, largest)
-    side, point = int(rng.uniform(smallest, largest)), rng.integers(len(rows))
-    left, top = np.array((columns[point], rows[point])) - rng.uniform(0.1, 0.9, 2) * side
-    return int(np.clip(left, 0, world.WIDTH - side)), int(np.clip(top, 0, world.HEIGHT - side)), side
-
-
-class Boxes:
-    """Views to learn from: half of them lie anywhere, half near a thing, and every noun's turn comes alike, for a
-    moon is rare."""
-
-    SMALLEST, LARGEST = 0.75 * CROP, 1.35 * CROP
-
-    def __init__(self, scenes):
-        self.owners = scenes.owners
-        self.places = {}  # by noun: scenes and owners
-        for k, things in enumerate(scenes.things):
-            for i, thing in enumerate(things):
-                self.places.setdefault(thing.noun, []).append((k, i + 1))
-        self.nouns = sorted(self.places)
-
-    def draw(self, rng):
-        """A scene's number and a box of it."""
-        if rng.random() < 0.5:
-            return int(rng.integers(len(self.owners))), random_box(rng, self.SMALLEST, self.LARGEST)
-        places = self.places[self.nouns[rng.integers(len(self.nouns))]]
-        k, owner = places[rng.integers(len(places))]
-        return k, box_near(rng, self.owners[k], owner, self.SMALLEST, self.LARGEST)
+def busy_box(rng, picture, smallest, largest):
+    """The more varied one of two boxes: flat sky is seen often enough."""
+    boxes = [random_box(rng, smallest, largest) for _ in range(2)]
+    return max(boxes, key=lambda b: picture[b[1]:b[1] + b[2]:8, b[0]:b[0] + b[2]:8].std(axis=(0, 1)).sum())
 
 
 def parts(plane, count):
@@ -69,16 +42,16 @@ def colours_of(things):
     return np.array([NO_COLOUR] + [COLOUR_IDS.get(thing.colour, NO_COLOUR) for thing in things], np.uint8)
 
 
-def labelled(scenes, boxes, rng, count):
-    """Views, mirrored or not: pictures uint8 [count, CROP, CROP, 3], and the part that each noun and
+def labelled(scenes, rng, count):
+    """Views of random scenes, mirrored or not: pictures uint8 [count, CROP, CROP, 3], and the part that each noun and
     each colour has of each patch, fp32 [count, P, nouns] and [count, P, colours]."""
     pictures = np.empty((count, CROP, CROP, 3), np.uint8)
     nouns = np.empty((count, GRID * GRID, len(world.NOUNS)), np.float32)
     colours = np.empty((count, GRID * GRID, NO_COLOUR), np.float32)
-    for n in range(count):
-        k, box = boxes.draw(rng)
+    for n, k in enumerate(rng.integers(0, len(scenes), count)):
+        box = busy_box(rng, scenes.pictures[k], 0.75 * CROP, 1.35 * CROP)
         view = cut(scenes.pictures[k], box)
-        labels, owners = (cut(plane[k], box, cv2.INTER_NEAREST_EXACT) for plane in (scenes.labels, scenes.owners))
+        labels, owners = (cut(plane[k], box, cv2.INTER_NEAREST) for plane in (scenes.labels, scenes.owners))
         if rng.random() < 0.5:
             view, labels, owners = view[:, ::-1], labels[:, ::-1], owners[:, ::-1]
         pictures[n], nouns[n] = view, parts(labels, len(world.NOUNS))

@@ -118,35 +118,14 @@ class Views(unittest.TestCase):
 
     def test_labels_are_of_their_patches(self):
         """The mean brightness of a patch is that of its nouns: the same box, mirrored or not."""
-        scenes = Scenes(6)
-        pictures, nouns, colours = views.labelled(scenes, views.Boxes(scenes), np.random.default_rng(1), 40)
+        pictures, nouns, colours = views.labelled(Scenes(6), np.random.default_rng(1), 40)
         size = (len(pictures), towers.GRID, towers.PATCH, towers.GRID, towers.PATCH)
         seen = pictures[..., 0].reshape(size).mean((2, 4)).reshape(len(pictures), -1)
         told = (nouns * 10 * torch.arange(len(world.NOUNS))).sum(-1).numpy()
-        self.assertLess(np.abs(seen - told).mean(), 1)
+        self.assertLess(np.abs(seen - told).mean(), 1.5)  # nearest and mean differ by half a pixel
         self.assertGreater(np.abs(seen - told[:, ::-1]).mean(), 10)
         coloured = [world.NOUNS.index(noun) for noun in (*world.COLOURED, "person")]
         np.testing.assert_allclose(colours.sum(-1), nouns[..., coloured].sum(-1), atol=1e-6)
-
-    def test_half_of_the_boxes_are_near_things_of_all_nouns_alike(self):
-        scenes, rng = Scenes(40), np.random.default_rng(2)
-        boxes = views.Boxes(scenes)
-        moon, seen = world.NOUNS.index("moon"), 0
-        for _ in range(400):
-            k, (left, top, side) = boxes.draw(rng)
-            self.assertTrue(0 <= left <= world.WIDTH - side and 0 <= top <= world.HEIGHT - side)
-            seen += (scenes.labels[k][top:top + side, left:left + side] == moon).any()
-        scarce = np.mean([(labels == moon).any() for labels in scenes.labels])
-        self.assertGreater(seen / 400, max(0.02, scarce / 4))
-
-    def test_a_box_near_a_thing_shows_it(self):
-        plane = np.zeros((world.HEIGHT, world.WIDTH), np.uint8)
-        plane[300:310, 5:20] = 3
-        rng = np.random.default_rng(3)
-        for _ in range(50):
-            left, top, side = views.box_near(rng, plane, 3, 100, 180)
-            self.assertTrue((plane[top:top + side, left:left + side] == 3).any())
-        self.assertEqual(len(views.box_near(rng, plane, 4, 100, 180)), 3)
 
     def test_colours_are_their_owners(self):
         scene = world.scene(3)
@@ -163,7 +142,7 @@ class Training(unittest.TestCase):
         networks = ((tower, vision_tensors(sizes)), (text, text_tensors(words)),
                     (psi, psi_tensors(towers.VISION_DIM, towers.EMBED)))
         for found, wanted in networks:
-            shapes = {name: tuple(value.shape) for name, value in found.state_dict().items()}
+            shapes = {name: tuple(value.shape) for name, value in found.state_dict().items() if name != "mask_token"}
             self.assertEqual(shapes, dict(wanted))
 
     def test_no_caption_twice_in_a_batch(self):

@@ -12,7 +12,7 @@ mkdir -p "$out"
 export T2D_TINY_MODEL=$folder/tiny_random.safetensors T2D_TEST_PICTURE=$folder/beach.ppm \
   T2D_SMALL_MODEL=$folder/small_random.safetensors
 [ -d "$folder/reference" ] && export T2D_REFERENCE=$folder/reference
-export T2D_REFERENCE_MODELS=$folder/reference_models
+export T2D_REFERENCE_MODELS=$folder/reference_models T2D_DEMO=$folder/demo
 export LD_LIBRARY_PATH=$folder/lib:${LD_LIBRARY_PATH:-}:/usr/local/cuda/lib64
 failed=0
 
@@ -43,6 +43,7 @@ done
 step model 60 "$folder/gpu_tests" --filter 'model/*'
 step reference 90 "$folder/gpu_tests" --filter 'reference/*'
 step half 60 "$folder/gpu_tests" --filter 'half/*'
+step demo 60 "$folder/gpu_tests" --filter 'demo/*'
 
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
 if [ -n "$sanitizer" ]; then
