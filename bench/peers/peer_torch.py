@@ -63,7 +63,7 @@ def pamr(torch, device, convolution, compiled):
         n, c, h, w = x.shape
         padded = F.pad(x, (d, d, d, d), mode="replicate")
         if convolution:
-            return F.conv2d(padded.view(n * c, 1, h + 2 * d, w + 2 * d), kernels, dilation=d).view(n, c, 8, h, w).unbind(2)
+            return F.conv2d(padded.reshape(n * c, 1, h + 2 * d, w + 2 * d), kernels, dilation=d).reshape(n, c, 8, h, w).unbind(2)
         return [padded[:, :, d + y * d:d + y * d + h, d + x * d:d + x * d + w] for y, x in model.NEIGHBOURS]
 
     def weigh(guide):
