@@ -37,12 +37,17 @@ cat "$out/machine.txt"
 "$folder/t2d" doctor --json 2>/dev/null | grep -q '"device":"cuda:0"' || { echo "no usable GPU: nothing was tested"; exit 4; }
 
 step selftest 60 "$folder/gpu_tests" --filter 'cuda_selftest/*'
-for suite in gemm norm attention heads tokens clean similarity readout pamr; do
+for suite in gemm norm attention heads tokens clean similarity readout count pamr; do
   step "$suite" 60 "$folder/gpu_tests" --filter "cuda_$suite/*"
 done
 step model 60 "$folder/gpu_tests" --filter 'model/*'
 step reference 90 "$folder/gpu_tests" --filter 'reference/*'
 step half 60 "$folder/gpu_tests" --filter 'half/*'
+if [ -x "$folder/test_cudnn" ]; then
+  step cudnn 300 "$folder/test_cudnn" --jobs 1
+else
+  echo "cuDNN was not there when this was built: not compared with it"
+fi
 step demo 60 "$folder/gpu_tests" --filter 'demo/*'
 
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
