@@ -93,7 +93,7 @@ def main():
         "format": FORMAT, "started": started, "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": text(os.path.join(folder, "commit")) or said("git", "-C", root, "rev-parse", "HEAD"),
         "uncommitted": [line[3:] for line in dirty.splitlines()] if dirty else [], "command": text(os.path.join(folder, "command")),
-        "load_before": text(os.path.join(folder, "load")), "machine": machine(), "operations": part(folder, "ops.json"),
+        "note": text(os.path.join(folder, "note")), "load_before": text(os.path.join(folder, "load")), "machine": machine(), "operations": part(folder, "ops.json"),
         "pictures": lines(folder, "pictures.jsonl"), "peers": part(folder, "peers.json"),
         "evaluation": [e for e in (part(folder, f"eval_{dtype}.json") for dtype in ("fp32", "bf16")) if e]}
     with open(sys.argv[2] + ".part", "w") as file:

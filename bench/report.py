@@ -114,6 +114,8 @@ def machine_lines(f):
         run = runs(f)[0]
         facts.append(f"{run['device_name']}; gcc {ops['compiler']}, `{ops['flags'].strip()}`")
     changed = f", with uncommitted changes in {len(f['uncommitted'])} files" if f["uncommitted"] else ""
+    if f.get("note"):
+        facts.append(f["note"])
     facts.append(f"commit {f['commit'][:12]}{changed}; `{f['command'].strip()}`; load average before: {f['load_before']}")
     return [f"- {fact}" for fact in facts] + [""]
 
@@ -133,6 +135,14 @@ def pictures(f):
         table(["picture", "type", "median ms", "least to most", "samples", "floor ms", "times floor"], rows, 2)
 
 
+def feature_floors(f, ours):
+    """The tower's operations at the best rate of a large product, where both were measured in this run."""
+    flop = next((p["tower_flop_per_window"] for p in f["pictures"] if p["settings"]["windows"] == "whole"), None)
+    rates = {run["dtype"]: run["roofs"]["product_flop_per_second"] for run in runs(f)}
+    return [["*floor: the rate of a large product*", "", dtype, ms(flop / rate), "", "", f"{flop / rate / ours[dtype]:.2f}"]
+            for dtype, rate in rates.items() if flop and dtype in ours]
+
+
 def peers(f):
     lines = []
     if not f["peers"]:
@@ -145,9 +155,11 @@ def peers(f):
         turns = {len(r["samples_seconds"]) for r in task["rows"]}
         lines += [f"**{task['task']}**: {TASKS[task['task']]}; {'/'.join(map(str, sorted(turns)))} turns.", ""]
         rows = []
+        if task["task"] == "features":
+            rows += feature_floors(f, ours)
         for r in sorted(task["rows"], key=lambda r: (r["dtype"] != "fp32", r["dtype"], r["contender"] != "ours", median(r))):
             base = ours.get(r["dtype"])
-            rows.append([r["contender"], r["version"], r["dtype"], ms(median(r)), spread(r["samples_seconds"]),
+            rows.append([r["contender"], r["version"].split("-")[0], r["dtype"], ms(median(r)), spread(r["samples_seconds"]),
                          f"{r['distance']:.1e}", f"{median(r) / base:.2f}" if base else "-"])
         lines += table(["", "version", "type", "median ms", "least to most", "from ours", "times ours"], rows, 3)
         lines += [f"- {a['contender']}, {a['dtype']}: {a['why']}" for a in task["absent"]]
