@@ -142,8 +142,8 @@ static void run(cudnn_graph *g, cudnnHandle_t handle, void *const *pointers, boo
     graph_release(g);
 }
 
-/* Both round probabilities and results to the type (half an ulp of max |v|, twice), and cuDNN multiplies fp32
- * in TF32, whose products have fp16's precision. */
+/* Both round probabilities and results to the type (half an ulp of max |v|, twice), and cuDNN may multiply
+ * fp32 in TF32, whose products have fp16's precision. */
 static double attention_tolerance(t2d_dtype type) { return type == T2D_DTYPE_BF16 ? 1.6e-2 : 2.2e-3; }
 
 static void attention_case(cudnnHandle_t handle, const attention_shape *s, t2d_dtype type)
