@@ -4,6 +4,7 @@ drawn wherever they are known; least and most are drawn where there are samples.
 import os
 
 import matplotlib
+import matplotlib.ticker
 import report
 
 matplotlib.use("Agg")
@@ -12,6 +13,19 @@ import matplotlib.pyplot as plt  # noqa: E402  (after its backend)
 COLOURS = {"fp32": "#1f5fa8", "bf16": "#c8541b", "fp16": "#3a8a3a"}
 STYLE = {"figure.figsize": (9, 5.4), "figure.dpi": 110, "font.size": 10, "axes.grid": True, "grid.alpha": 0.3,
          "axes.spines.top": False, "axes.spines.right": False}
+
+
+def short(value):
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def plain_ticks(axis, ticks):
+    axis.set_major_locator(matplotlib.ticker.FixedLocator(ticks))
+    axis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axis.set_minor_locator(matplotlib.ticker.NullLocator())
+
+
+TICKS = [m * 10.0**e for e in range(-3, 6) for m in (1, 2, 5)]
 
 
 def title(f, what):
@@ -34,9 +48,10 @@ def latency(f):
         plt.plot([i for i, _ in found], [1e3 * t[0] for _, t in found], "o-", color=colour, label=run["dtype"])
         plt.plot([i for i, _ in found], [1e3 * t[1] for _, t in found], "_--", color=colour, alpha=0.6, label=f"{run['dtype']}, floor")
         for i, t in found:
-            plt.annotate(f"{1e3 * t[0]:.3g}", (i, 1e3 * t[0]), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=8, color=colour)
+            plt.annotate(short(1e3 * t[0]), (i, 1e3 * t[0]), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=8, color=colour)
     plt.xticks(range(len(labels)), [f"{model}\n{size} x {size}" for model, size in labels])
     plt.yscale("log")
+    plain_ticks(plt.gca().yaxis, TICKS)
     plt.ylabel("ms a window (log), operations added up")
     plt.legend()
     title(f, "One window through the vision tower")
@@ -57,6 +72,7 @@ def batch(f):
     plt.xscale("log", base=2)
     plt.xticks(batches, batches)
     plt.yscale("log")
+    plain_ticks(plt.gca().yaxis, TICKS)
     plt.xlabel("windows of 448 x 448 in a batch (log)")
     plt.ylabel("windows a second (log); dotted: by the floor")
     plt.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -88,7 +104,8 @@ def roofline(f):
             number = names.setdefault(name, len(names) + 1)
             at = row["flop"] / row["bytes"], row["flop"] / report.median(row) / 1e9
             plt.plot(*at, marks[run["dtype"]], color=colour, markersize=5)
-            plt.annotate(str(number), at, textcoords="offset points", xytext=(5, -3), fontsize=8, color=colour)
+            plt.annotate(str(number), at, textcoords="offset points",
+                         xytext=((5, -3), (-4, 6), (-4, -12), (-14, -3))[number % 4], fontsize=8, color=colour)
     plt.xscale("log")
     plt.yscale("log")
     plt.ylim(0.3, None)
@@ -149,7 +166,7 @@ def peers(f):
         for bar, mine in zip(bars, ours):
             bar.set_alpha(1 if mine else 0.45)
         for i, (m, h) in enumerate(zip(middle, high)):
-            ax.text(m + h, i, f" {m:.4g}", va="center", fontsize=8)
+            ax.text(m + h, i, " " + short(m), va="center", fontsize=8)
         ax.set_yticks(range(len(rows)), [f"{r['contender']}, {r['dtype']}" for r in rows], fontsize=8)
         ax.invert_yaxis()
         ax.set_xlim(0, 1.12 * max(m + h for m, h in zip(middle, high)))
