@@ -125,6 +125,50 @@ Test(ahead, chained)
     cr_assert_eq(released, 0);
 }
 
+/* ---- items whose number shows as they begin ---- */
+
+typedef struct stream {
+    int64_t begun, most; /* no lock: one thread begins at a time */
+} stream;
+
+static bool begin(void *context, int64_t item, void *slot)
+{
+    stream *s = context;
+    cr_assert_eq(item, s->begun); /* in order */
+    if (s->begun == s->most) return false;
+    s->begun++;
+    ((made *)slot)->item = item;
+    return true;
+}
+
+static void make_begun(void *context, int64_t item, void *slot)
+{
+    (void)context;
+    made *s = slot;
+    cr_assert_eq(s->item, item);
+    for (int i = 0; i < (item % 7) * 1000; i++) s->sum += (unsigned)i ^ (unsigned)item;
+}
+
+Test(ahead, streams)
+{
+    const int64_t lengths[] = {0, 1, 3, 4, 500};
+    for (int threads = 1; threads <= 5; threads++)
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+            stream s = {.most = lengths[l]};
+            t2d_ahead *ahead;
+            t2d_error err = {0};
+            cr_assert_eq(t2d_ahead_stream(&ahead, threads, 4, sizeof(made), begin, make_begun, &s, &err),
+                         T2D_OK);
+            int64_t next = 0;
+            for (const made *m; (m = t2d_ahead_take(ahead)); t2d_ahead_give_back(ahead))
+                cr_assert_eq(m->item, next++);
+            cr_assert_eq(next, s.most);
+            cr_assert_null(t2d_ahead_take(ahead));
+            t2d_ahead_stop(ahead, release);
+        }
+    cr_assert_eq(released, 0);
+}
+
 Test(ahead, stops_early)
 {
     for (int taken = 0; taken < 4; taken++) {

@@ -111,7 +111,7 @@ Test(image, written_pictures_come_back)
         t2d_image image;
         t2d_error err = {0};
         const char *path = scratch("out.png");
-        cr_assert_eq(t2d_png_write_rgb(path, pixels, width, height, &err), T2D_OK, "%s", err.message);
+        cr_assert_eq(t2d_png_write_rgb(path, pixels, width, height, false, &err), T2D_OK, "%s", err.message);
         cr_assert_eq(t2d_image_read(path, 0, &image, &err), T2D_OK, "%s", err.message);
         cr_assert(image.width == width && image.height == height);
         cr_assert_arr_eq(image.pixels, pixels, (size_t)count);
@@ -125,8 +125,8 @@ Test(image, failed_writes_leave_a_sentence)
 {
     const uint8_t pixels[3] = {1, 2, 3};
     t2d_error err = {0};
-    cr_expect_eq(t2d_png_write_rgb("/nowhere/out.png", pixels, 1, 1, &err), T2D_E_IO);
+    cr_expect_eq(t2d_png_write_rgb("/nowhere/out.png", pixels, 1, 1, false, &err), T2D_E_IO);
     cr_expect(strstr(err.message, "/nowhere/out.png: cannot write"), "%s", err.message);
-    cr_expect_eq(t2d_png_write_rgb("/dev/full", pixels, 1, 1, &err), T2D_E_IO);
+    cr_expect_eq(t2d_png_write_rgb("/dev/full", pixels, 1, 1, false, &err), T2D_E_IO);
     cr_expect(strstr(err.message, "cannot write"), "%s", err.message);
 }

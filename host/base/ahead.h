@@ -13,9 +13,16 @@ t2d_status t2d_ahead_start(t2d_ahead **ahead, int64_t count, int threads, int de
                            void (*make)(void *context, int64_t item, void *slot), void *context,
                            t2d_error *err);
 
+/* The same for items whose number is not known.  begin(context, item, slot) comes before make: one thread at
+ * a time, in the order of the items; false when there is no such item, which ends them. */
+t2d_status t2d_ahead_stream(t2d_ahead **ahead, int threads, int depth, size_t slot_bytes,
+                            bool (*begin)(void *context, int64_t item, void *slot),
+                            void (*make)(void *context, int64_t item, void *slot), void *context,
+                            t2d_error *err);
+
 /* Waits for the next item; NULL after the last.  The slot is the caller's until it is given back.  Several
- * may be held, fewer than `depth`; the one that was taken first is given back first.  One thread takes, and
- * one, which may be another, gives back. */
+ * may be held; the one that was taken first is given back first, and who holds `depth` of them waits until
+ * one is.  One thread takes, and one, which may be another, gives back. */
 void *t2d_ahead_take(t2d_ahead *ahead);
 void t2d_ahead_give_back(t2d_ahead *ahead);
 

@@ -39,11 +39,20 @@ t2d_status t2d_read_file(const char *path, size_t max_bytes, unsigned char **byt
 typedef struct t2d_outfile {
     FILE *stream;
     char *path, *temporary;
+    bool later; /* set after opening: no fsync, for a sync of the file system will follow (t2d_syncer) */
 } t2d_outfile;
 t2d_status t2d_outfile_open(t2d_outfile *out, const char *path, t2d_error *err);
 t2d_status t2d_outfile_commit(t2d_outfile *out,
                               t2d_error *err); /* flush, fsync, rename; aborts when that fails */
 void t2d_outfile_abort(t2d_outfile *out);      /* harmless after commit or a failed open */
+
+/* Sends the file systems of some folders down to the disk, in a thread of its own: many small files at once, where
+ * an fsync of each would wait for the disk as often. */
+typedef struct t2d_syncer t2d_syncer;
+t2d_status t2d_syncer_start(t2d_syncer **syncer, const char *const *folders, int count, t2d_error *err);
+void t2d_syncer_ask(t2d_syncer *syncer); /* soon; does not wait */
+/* Once more, and waits; T2D_E_IO when anything written could not be kept.  NULL is harmless. */
+t2d_status t2d_syncer_finish(t2d_syncer *syncer, t2d_error *err);
 
 /* Monotonic seconds. */
 double t2d_clock(void);

@@ -152,7 +152,7 @@ static int finish(t2d_outfile *out)
         cause = errno ? errno : EIO; /* an earlier write failed */
     else if (fflush(out->stream))
         cause = errno;
-    if (!cause && out->temporary && fsync(fileno(out->stream))) cause = errno;
+    if (!cause && out->temporary && !out->later && fsync(fileno(out->stream))) cause = errno;
     if (out->stream != stdout && fclose(out->stream) && !cause) cause = errno;
     out->stream = NULL;
     if (!cause && out->temporary && rename(out->temporary, out->path)) cause = errno;

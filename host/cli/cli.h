@@ -89,8 +89,8 @@ void remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void end_session(t2d_session *session);
 /* Prints and releases a JSON object as one line on stdout. */
 void print_json(json_t *object);
-/* "[3/10] name" on a terminal; "" clears it. */
-void progress(int done, int total, const char *name);
+/* "[3/10] name" on a terminal, "[3] name" where the total is 0; "" clears it. */
+void progress(int64_t done, int64_t total, const char *name);
 
 /* ---- class lists and prompts ---- */
 

@@ -1,16 +1,17 @@
 /* cmd_segment.c — pictures and words in, masks out.  A bad picture among several is named and passed over. */
-#include "cli/segment_output.h"
-#include "io/io.h"
+#include "cli/segment_job.h"
+#include "segment/passes.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static struct {
-    const char *classes, *classes_file, *templates;
+    const char *classes, *classes_file, *templates, *list, *shard, *max_failures;
     output_request out;
+    int resume, keep_suffix, readers, together;
     int whole, slide, size, stride, with_background, clean, pamr, swap;
     float background, clean_lambda, alpha;
-} opt = {.background = -1, .clean_lambda = -1, .alpha = 0.6F};
+} opt = {.background = -1, .clean_lambda = -1, .alpha = 0.6F, .readers = 2};
 
 static const arg_option options[] = {
     {ARG_TEXT, 'c', "classes", "A,B;C", "class names; aliases of one class after ';', '_' is a space",
@@ -25,6 +26,18 @@ static const arg_option options[] = {
     {ARG_FLOAT, 0, "alpha", "A", "weight of the colours in the overlay, 0 to 1 (0.6)", &opt.alpha, 0, 1},
     {ARG_TEXT, 0, "scores", "OUT", ".npy of [classes, height, width] fp32: what the argmax saw",
      &opt.out.scores, 0, 0},
+    {ARG_HEADING, 0, NULL, NULL, "many pictures:", NULL, 0, 0},
+    {ARG_TEXT, 0, "list", "FILE", "paths of pictures, one a line; - is standard input", &opt.list, 0, 0},
+    {ARG_FLAG, 0, "resume", NULL, "pass over pictures whose results stand, whole", &opt.resume, 0, 0},
+    {ARG_TEXT, 0, "shard", "I/N", "every N-th picture from the I-th: processes that share the work",
+     &opt.shard, 0, 0},
+    {ARG_FLAG, 0, "keep-suffix", NULL, "results are a.jpg.png, not a.png (with --list always)",
+     &opt.keep_suffix, 0, 0},
+    {ARG_TEXT, 0, "max-failures", "N|P%", "end the run when more pictures failed (default: pass over all)",
+     &opt.max_failures, 0, 0},
+    {ARG_INT, 0, "batch", "N", "pictures segmented together (default: what fills a pass)", &opt.together, 1,
+     T2D_PASS_MOST},
+    {ARG_INT, 0, "readers", "N", "threads that read pictures ahead (2)", &opt.readers, 1, 256},
     {ARG_HEADING, 0, NULL, NULL, "what decides the numbers:", NULL, 0, 0},
     {ARG_FLAG, 0, "slide", NULL, "overlapping windows, the evaluation protocol (default)", &opt.slide, 0, 0},
     {ARG_FLAG, 0, "whole", NULL, "the picture squeezed to size x size, as in the published demo", &opt.whole,
@@ -45,19 +58,12 @@ static const arg_option options[] = {
     OPTIONS_TALK,
 };
 
-/* Everything that stays the same from picture to picture. */
-typedef struct job {
-    t2d_engine *engine;
-    t2d_vocab *vocab;
-    t2d_session *session;
-    t2d_segment_options options;
-    const char **names; /* one for each label, "background" first where there is one */
-    json_t *decided;
-} job;
-
 static int check_usage(int pictures, const string_list *classes)
 {
-    if (pictures < 1) return complain_text(EXIT_MISUSE, "segment wants at least one picture");
+    if (opt.list && pictures > 0)
+        return complain_text(EXIT_MISUSE, "--list names the pictures; leave the operands out");
+    if (!opt.list && pictures < 1)
+        return complain_text(EXIT_MISUSE, "segment wants at least one picture or folder, or --list");
     if (opt.whole && opt.slide) return complain_text(EXIT_MISUSE, "--whole and --slide exclude each other");
     if (opt.whole && opt.stride)
         return complain_text(EXIT_MISUSE, "--stride belongs to --slide: --whole has one window");
@@ -70,7 +76,7 @@ static int check_usage(int pictures, const string_list *classes)
     return EXIT_GOOD;
 }
 
-static void decide(job *j)
+static void decide(segment_job *j)
 {
     t2d_segment_options *o = &j->options;
     t2d_segment_defaults(j->engine, o);
@@ -86,7 +92,7 @@ static void decide(job *j)
 }
 
 /* What a run decided, for its JSON lines. */
-static json_t *decisions(const job *j)
+static json_t *decisions(const segment_job *j)
 {
     const t2d_segment_options *o = &j->options;
     t2d_engine_info info;
@@ -106,7 +112,7 @@ static json_t *decisions(const job *j)
     return d;
 }
 
-static int prepare(job *j, const string_list *classes)
+static int prepare(segment_job *j, const string_list *classes)
 {
     int code = open_engine(&j->engine);
     if (code != EXIT_GOOD) return code;
@@ -125,7 +131,7 @@ static int prepare(job *j, const string_list *classes)
     return EXIT_GOOD;
 }
 
-static void finish(job *j)
+static void finish(segment_job *j)
 {
     json_decref(j->decided);
     free(j->names);
@@ -134,89 +140,43 @@ static void finish(job *j)
     t2d_engine_close(j->engine);
 }
 
-/* ---- one picture ---- */
-
-static int write_results(const job *j, const output_paths *paths, const t2d_image *image,
-                         const t2d_mask *mask, t2d_npy_map *scores)
+/* Where the pictures are and where their masks go, before a model is loaded for them. */
+static int plan(segment_job *j, int count, char **pictures)
 {
-    t2d_error err;
-    t2d_status status = T2D_OK;
-    if (paths->overlay) status = t2d_overlay_write(paths->overlay, image, mask, j->names, opt.alpha, &err);
-    if (status == T2D_OK && paths->scores) status = t2d_npy_map_commit(scores, &err);
-    if (status == T2D_OK) /* the mask comes last: where it stands, all of its picture's results stand */
-        status = t2d_mask_write(paths->mask, mask, &err);
-    return status == T2D_OK ? EXIT_GOOD : complain(code_of_output(status), &err);
-}
-
-static int segment_image(const job *j, const char *picture, const output_paths *paths, const t2d_image *image)
-{
-    t2d_error err;
-    t2d_mask mask = {0};
-    t2d_npy_map scores = {0};
-    const int labels = t2d_vocab_count(j->vocab) + (j->options.with_background ? 1 : 0);
-    const int shape[3] = {labels, image->height, image->width};
-    if (paths->scores && t2d_npy_map_open(&scores, paths->scores, shape, 3, &err) != T2D_OK)
-        return complain(code_of_output(err.status), &err);
-    int code;
-    const double start = t2d_clock();
-    const t2d_status status = t2d_segment(j->session, j->vocab, image, &j->options, &mask, scores.data, &err);
-    const double seconds = t2d_clock() - start;
-    if (status != T2D_OK) {
-        t2d_fail_in(&err, picture);
-        code = complain(code_of_engine(status), &err);
-    } else {
-        code = write_results(j, paths, image, &mask, &scores);
-    }
-    if (code == EXIT_GOOD) {
-        report_mask(picture, paths, &mask, j->names, j->decided, seconds);
-        remark("%s: segmented in %.3f s", picture, seconds);
-    }
-    t2d_npy_map_abort(&scores);
-    t2d_mask_release(&mask);
+    j->from = (source_request){.operands = pictures,
+                               .count = count,
+                               .list = opt.list,
+                               .keep_suffix = opt.keep_suffix || opt.list,
+                               .step = 1};
+    j->out = opt.out;
+    j->out.many = count > 1 || source_is_stream(&j->from);
+    int code = EXIT_GOOD;
+    if (source_is_stream(&j->from) && !opt.out.mask)
+        code = complain_text(EXIT_MISUSE, "%s: a folder or a list wants -o FOLDER for its masks",
+                             opt.list ? opt.list : pictures[0]);
+    if (code == EXIT_GOOD && opt.shard) code = read_shard(opt.shard, &j->from.first, &j->from.step);
+    if (code == EXIT_GOOD) code = read_failure_limit(opt.max_failures, &j->most_failures);
+    if (!opt.max_failures) j->most_failures.number = -1;
+    if (code == EXIT_GOOD) code = source_check(&j->from);
+    if (code == EXIT_GOOD) code = outputs_check(&j->out);
+    if (code == EXIT_GOOD && j->out.many) code = outputs_leave_out(&j->out, pictures, count, &j->apart);
+    j->resume = opt.resume;
+    j->readers = opt.readers;
+    j->together = opt.together;
+    j->alpha = opt.alpha;
     return code;
-}
-
-static int segment_picture(const job *j, const char *picture)
-{
-    t2d_error err;
-    t2d_image image = {0};
-    output_paths paths;
-    int code = outputs_plan(&opt.out, picture, &paths);
-    if (code == EXIT_GOOD) {
-        const t2d_status status = t2d_image_read(picture, 0, &image, &err);
-        code = status == T2D_OK ? segment_image(j, picture, &paths, &image)
-                                : complain(code_of_input(status), &err);
-    }
-    t2d_image_release(&image);
-    outputs_release(&paths);
-    return code;
-}
-
-static int segment_all(const job *j, int count, char **pictures)
-{
-    int failed = 0, first_code = EXIT_GOOD;
-    for (int i = 0; i < count; i++) {
-        progress(i + 1, count, pictures[i]);
-        const int code = segment_picture(j, pictures[i]);
-        failed += code != EXIT_GOOD;
-        first_code = first_code == EXIT_GOOD ? code : first_code;
-    }
-    progress(count, count, "");
-    if (failed > 0 && count > 1) complain_text(EXIT_SOME, "%d of %d pictures failed", failed, count);
-    return failed > 0 && failed < count ? EXIT_SOME : first_code;
 }
 
 static int run(const command *self, int count, char **pictures)
 {
     (void)self;
     string_list classes;
-    job j = {0};
-    opt.out.many = count > 1;
+    segment_job j = {0};
     int code = read_classes(opt.classes, opt.classes_file, &classes);
     if (code == EXIT_GOOD) code = check_usage(count, &classes);
-    if (code == EXIT_GOOD) code = outputs_check(&opt.out, pictures, count);
+    if (code == EXIT_GOOD) code = plan(&j, count, pictures);
     if (code == EXIT_GOOD) code = prepare(&j, &classes);
-    if (code == EXIT_GOOD) code = segment_all(&j, count, pictures);
+    if (code == EXIT_GOOD) code = segment_all(&j);
     finish(&j);
     string_list_release(&classes);
     return code;
@@ -225,13 +185,27 @@ static int run(const command *self, int count, char **pictures)
 command command_segment(void)
 {
     return (command){.name = "segment",
-                     .arguments = "PICTURE... -m MODEL -c \"cat,dog\" [-o OUT]",
+                     .arguments = "PICTURE|FOLDER... -m MODEL -c \"cat,dog\" [-o OUT]",
                      .summary = "masks of the classes you name",
-                     .details = "A picture is PNG, JPEG, WebP or PPM; - is standard input.  The mask has the "
-                                "picture's size: class n\n"
-                                "(from 0) in the order given, or n + 1 when there is a background.  With "
-                                "several pictures, OUT is a\n"
-                                "folder, and a picture that cannot be read does not stop the others.\n",
+                     .details =
+                         "A picture is PNG, JPEG, WebP or PPM; - is standard input.  The mask has the "
+                         "picture's size: class n\n"
+                         "(from 0) in the order given, or n + 1 when there is a background.  With "
+                         "several pictures, OUT is a\n"
+                         "folder, and a picture that cannot be read does not stop the others.\n\n"
+                         "Of a FOLDER all pictures are taken (jpg jpeg png webp ppm pgm; links are "
+                         "followed, names that begin\n"
+                         "with a dot are not), in the order of their names, and OUT gets the same "
+                         "folders: sub/a.jpg becomes\n"
+                         "OUT/sub/a.png.  Of a.jpg and a.png in one folder the second is refused.  OUT "
+                         "may lie within the FOLDER.\n"
+                         "Results of --list keep the whole path: /data/a.jpg becomes "
+                         "OUT/data/a.jpg.png.\n\n"
+                         "A run that was stopped goes on with --resume: a mask is written last, and "
+                         "whole.  Several results are\n"
+                         "sent to the disk together, every 512 pictures and at the end; what a power "
+                         "failure cut off is found by\n"
+                         "--resume.\n",
                      .options = options,
                      .option_count = sizeof options / sizeof *options,
                      .run = run};

@@ -85,16 +85,19 @@ void print_json(json_t *object)
     json_decref(object);
 }
 
-void progress(int done, int total, const char *name)
+void progress(int64_t done, int64_t total, const char *name)
 {
     static bool shown;
-    if (common.quiet || common.json || !isatty(STDERR_FILENO) || (total < 2 && !shown)) return;
+    if (common.quiet || common.json || !isatty(STDERR_FILENO) || (!shown && (total == 1 || !*name))) return;
     fprintf(stderr, "\r\033[K");
     shown = *name != '\0';
     if (shown) {
         t2d_error clean;
         t2d_fail(&clean, T2D_OK, "%.60s", name);
-        fprintf(stderr, "[%d/%d] %s", done, total, clean.message);
+        if (total > 0)
+            fprintf(stderr, "[%lld/%lld] %s", (long long)done, (long long)total, clean.message);
+        else
+            fprintf(stderr, "[%lld] %s", (long long)done, clean.message);
     }
     fflush(stderr);
 }

@@ -105,7 +105,7 @@ t2d_status t2d_confusion_write(const char *path, const json_t *classes, const t2
         t2d_fill(&canvas, p.left - 1, p.top - 1, p.labels * p.cell + 1, p.labels * p.cell + 1, LINE);
         draw_cells(&canvas, &p, tally);
         if (p.name > 0) draw_names(&canvas, &p, classes, &strip);
-        status = t2d_png_write_rgb(path, canvas.pixels, canvas.width, canvas.height, err);
+        status = t2d_png_write_rgb(path, canvas.pixels, canvas.width, canvas.height, false, err);
     }
     free(canvas.pixels);
     free(strip.pixels);

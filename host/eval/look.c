@@ -91,7 +91,7 @@ t2d_status t2d_look_write(const char *path, const t2d_preset *preset, const t2d_
     if (status == T2D_OK) status = name_labels(&l, preset, sample, found, err);
     if (status == T2D_OK) {
         copy_pixels(&l, sample, found);
-        status = t2d_overlay_write_coloured(path, &l.image, &l.mask, l.names, l.palette, 0.6F, err);
+        status = t2d_overlay_write_coloured(path, &l.image, &l.mask, l.names, l.palette, 0.6F, false, err);
     }
     look_release(&l);
     return status;

@@ -11,11 +11,6 @@ t2d_status t2d_mask_check(const t2d_mask *mask, const char *path, t2d_error *err
 /* The VOC colour of any label: the palette's rule goes on behind its 256 entries. */
 void t2d_voc_colour(int label, uint8_t rgb[3]);
 
-/* t2d_overlay_write with colours of one's own: palette [mask->labels, 3], or NULL for VOC's. */
-t2d_status t2d_overlay_write_coloured(const char *path, const t2d_image *image, const t2d_mask *mask,
-                                      const char *const *names, const uint8_t *palette, float alpha,
-                                      t2d_error *err);
-
 /* An RGB picture to draw on, [height, width, 3]; what falls outside is left out. */
 typedef struct t2d_canvas {
     uint8_t *pixels;

@@ -34,8 +34,20 @@ void t2d_labels_release(t2d_labels *labels);
 /* The 256 VOC colours, RGB; entry 255 is the ignore colour (224, 224, 192). */
 void t2d_voc_palette(uint8_t palette[256][3]);
 
-/* RGB PNG, whole or not at all. */
-t2d_status t2d_png_write_rgb(const char *path, const uint8_t *pixels, int width, int height, t2d_error *err);
+/* RGB PNG, whole or not at all.  later, here and below: without an fsync of its own (t2d_outfile). */
+t2d_status t2d_png_write_rgb(const char *path, const uint8_t *pixels, int width, int height, bool later,
+                             t2d_error *err);
+
+/* t2d_mask_write, one of many. */
+t2d_status t2d_mask_write_later(const char *path, const t2d_mask *mask, bool later, t2d_error *err);
+
+/* t2d_overlay_write with colours of one's own: palette [mask->labels, 3], or NULL for VOC's. */
+t2d_status t2d_overlay_write_coloured(const char *path, const t2d_image *image, const t2d_mask *mask,
+                                      const char *const *names, const uint8_t *palette, float alpha,
+                                      bool later, t2d_error *err);
+
+/* Whether a file begins like a PNG and ends with its IEND chunk: what stands between is not looked at. */
+bool t2d_png_is_whole(const char *path);
 
 /* ---- arrays out ---- */
 

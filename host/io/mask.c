@@ -90,13 +90,18 @@ static void encode(png_structp png, png_infop info, void *context)
     write_rows(png, e, indexed);
 }
 
-t2d_status t2d_mask_write(const char *path, const t2d_mask *mask, t2d_error *err)
+t2d_status t2d_mask_write_later(const char *path, const t2d_mask *mask, bool later, t2d_error *err)
 {
     t2d_status status = t2d_mask_check(mask, path, err);
     if (status) return status;
     encoding e = {.mask = mask, .row = t2d_new(mask->width, 2, path, err)};
     if (!e.row) return T2D_E_MEMORY;
-    status = t2d_png_write(path, encode, &e, err);
+    status = t2d_png_write(path, encode, &e, later, err);
     free(e.row);
     return status;
+}
+
+t2d_status t2d_mask_write(const char *path, const t2d_mask *mask, t2d_error *err)
+{
+    return t2d_mask_write_later(path, mask, false, err);
 }

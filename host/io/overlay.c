@@ -170,7 +170,7 @@ static t2d_status check(const char *path, const t2d_image *image, const t2d_mask
 
 t2d_status t2d_overlay_write_coloured(const char *path, const t2d_image *image, const t2d_mask *mask,
                                       const char *const *names, const uint8_t *palette, float alpha,
-                                      t2d_error *err)
+                                      bool later, t2d_error *err)
 {
     legend l = {.palette = palette};
     t2d_canvas canvas = {0};
@@ -194,7 +194,7 @@ t2d_status t2d_overlay_write_coloured(const char *path, const t2d_image *image, 
     memset(canvas.pixels, 0xff, (size_t)canvas.width * canvas.height * 3);
     blend(&canvas, image, mask, palette, alpha);
     draw_legend(&canvas, &l, image->height, names, (int64_t)mask->width * mask->height);
-    status = t2d_png_write_rgb(path, canvas.pixels, canvas.width, canvas.height, err);
+    status = t2d_png_write_rgb(path, canvas.pixels, canvas.width, canvas.height, later, err);
 done:
     free(canvas.pixels);
     free(l.entries);
@@ -204,5 +204,5 @@ done:
 t2d_status t2d_overlay_write(const char *path, const t2d_image *image, const t2d_mask *mask,
                              const char *const *names, float alpha, t2d_error *err)
 {
-    return t2d_overlay_write_coloured(path, image, mask, names, NULL, alpha, err);
+    return t2d_overlay_write_coloured(path, image, mask, names, NULL, alpha, false, err);
 }

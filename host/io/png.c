@@ -59,7 +59,8 @@ static void write_rgb(png_structp png, png_infop info, void *context)
         png_write_row(png, image->pixels + (size_t)y * (size_t)image->width * 3);
 }
 
-t2d_status t2d_png_write_rgb(const char *path, const uint8_t *pixels, int width, int height, t2d_error *err)
+t2d_status t2d_png_write_rgb(const char *path, const uint8_t *pixels, int width, int height, bool later,
+                             t2d_error *err)
 {
-    return t2d_png_write(path, write_rgb, &(t2d_image){width, height, (uint8_t *)pixels}, err);
+    return t2d_png_write(path, write_rgb, &(t2d_image){width, height, (uint8_t *)pixels}, later, err);
 }

@@ -1,9 +1,13 @@
 /* png_frame.c — libpng, framed: its errors come back as a status and a sentence, and nothing leaks. */
 #include "io/png_frame.h"
+#include "io/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     SIGNATURE = 8,    /* bytes before the chunks */
@@ -151,15 +155,32 @@ static void write_or_return(writing *w, FILE *stream, void (*body)(png_structp, 
 }
 
 t2d_status t2d_png_write(const char *path, void (*body)(png_structp png, png_infop info, void *context),
-                         void *context, t2d_error *err)
+                         void *context, bool later, t2d_error *err)
 {
     t2d_outfile out;
     writing w = {.path = path, .err = err};
     w.status = t2d_outfile_open(&out, path, err);
     if (w.status) return w.status;
+    out.later = later;
     write_or_return(&w, out.stream, body, context);
     png_destroy_write_struct(&w.png, &w.info);
     if (w.status == T2D_OK) return t2d_outfile_commit(&out, err);
     t2d_outfile_abort(&out);
     return w.status;
+}
+
+bool t2d_png_is_whole(const char *path)
+{
+    static const uint8_t signature[SIGNATURE] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    static const uint8_t last[CHUNK_FRAME] = {0, 0, 0, 0, 'I', 'E', 'N', 'D', 0xae, 0x42, 0x60, 0x82};
+    uint8_t begin[SIGNATURE], end[CHUNK_FRAME];
+    struct stat info;
+    const int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0) return false;
+    const bool whole = fstat(file, &info) == 0 && S_ISREG(info.st_mode) &&
+                       pread(file, begin, sizeof begin, 0) == sizeof begin &&
+                       pread(file, end, sizeof end, info.st_size - CHUNK_FRAME) == sizeof end &&
+                       memcmp(begin, signature, sizeof begin) == 0 && memcmp(end, last, sizeof end) == 0;
+    close(file);
+    return whole;
 }

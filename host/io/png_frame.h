@@ -38,8 +38,9 @@ t2d_status t2d_png_read(const t2d_encoded *file, void (*body)(t2d_png_reading *r
 
 /* ---- out ---- */
 
-/* Writes a PNG whole or not at all; `body` writes everything from the header to the last line. */
+/* Writes a PNG whole or not at all; `body` writes everything from the header to the last line.  later: see
+ * t2d_outfile. */
 t2d_status t2d_png_write(const char *path, void (*body)(png_structp png, png_infop info, void *context),
-                         void *context, t2d_error *err);
+                         void *context, bool later, t2d_error *err);
 
 #endif

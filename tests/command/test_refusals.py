@@ -88,7 +88,7 @@ class Pictures(CommandTest):
         self.refuses_picture("No such file", "none.png")
 
     def test_folder(self):
-        self.refuses_picture("", self.folder)
+        self.refuses(2, "wants -o FOLDER", "segment", self.folder, *SEGMENT[2:])
 
     def test_empty(self):
         self.refuses_picture("", self.write("empty.jpg", b""))
