@@ -58,13 +58,33 @@ void t2d_plan_init(t2d_plan *plan, const t2d_readout *job, void *memory)
 
 /* ---- rows ---- */
 
+/* Scores lie class by class, rows of the canvas pixel by pixel: blended as they lie, then turned, SIDE x SIDE
+ * at a time. Blending pixel by pixel would gather every score by itself, which took two fifths of a readout's
+ * time. */
+enum { SIDE = 16 };
+
+static inline void turn(float *restrict dst, size_t step, const float (*restrict block)[SIDE], int classes,
+                        int taps)
+{
+    for (int c = 0; c < classes; c++)
+        for (int t = 0; t < taps; t++) dst[(size_t)c * step + t] = block[t][c];
+}
+
 T2D_CLONES void t2d_bring_row(float *restrict dst, size_t step, const float *restrict src,
                               const int32_t *restrict first, const int32_t *restrict second,
                               const float *restrict w0, const float *restrict w1, int classes, int taps)
 {
-    for (int c = 0; c < classes; c++)
-        for (int t = 0; t < taps; t++)
-            dst[(size_t)c * step + t] = t2d_blend(src[first[t] + c], src[second[t] + c], w0[t], w1[t]);
+    for (int c = 0; c < classes; c += SIDE)
+        for (int t = 0; t < taps; t += SIDE) {
+            const int height = classes - c < SIDE ? classes - c : SIDE,
+                      width = taps - t < SIDE ? taps - t : SIDE;
+            float block[SIDE][SIDE];
+            for (int i = 0; i < width; i++) {
+                const float *restrict a = src + first[t + i] + c, *restrict b = src + second[t + i] + c;
+                for (int k = 0; k < height; k++) block[i][k] = t2d_blend(a[k], b[k], w0[t + i], w1[t + i]);
+            }
+            turn(dst + (size_t)c * step + t, step, (const float(*)[SIDE])block, height, width);
+        }
 }
 
 T2D_CLONES void t2d_blend_rows(float *restrict dst, const float *restrict a, const float *restrict b,
