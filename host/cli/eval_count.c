@@ -2,30 +2,13 @@
  * results file whatever happens, so that every ending but the good one says how to go on. */
 #include "cli/eval_job.h"
 #include "cli/gather.h"
+#include "cli/many.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* The first signal ends the run after the pictures at hand; a second one ends the process. */
-static atomic_bool stopped;
-
-static void on_signal(int number)
-{
-    (void)number;
-    atomic_store(&stopped, true);
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)(SA_RESTART | SA_RESETHAND)};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
 
 /* ---- progress ---- */
 
@@ -46,10 +29,10 @@ static void tell(watcher *w, bool last)
     const double left = (double)(w->total - done) / per_second;
     if (w->silent || common.quiet) return;
     if (isatty(STDERR_FILENO)) {
-        char text[64];
-        snprintf(text, sizeof text, "%.3g pictures/s, %d:%02d left", per_second, (int)left / 60,
-                 (int)left % 60);
-        progress((int)done, (int)w->total, last ? "" : text);
+        if (last)
+            progress(done, w->total, "");
+        else
+            progress_rate(done, w->total, done - w->before, w->start);
     } else if (last || now - w->told >= EVERY) {
         fprintf(stderr,
                 "{\"done\":%lld,\"total\":%lld,\"failed\":%lld,\"per_second\":%.4g,\"seconds_left\":%.0f}\n",
@@ -70,24 +53,6 @@ static bool is_stopped(void *context)
 {
     (void)context;
     return atomic_load(&stopped);
-}
-
-/* ---- failures that are allowed ---- */
-
-/* "20" or "1.5%", of this process's pictures. */
-static int read_failures(const char *text, int64_t share, int64_t *most)
-{
-    char *end;
-    *most = 0;
-    if (!text) return EXIT_GOOD;
-    const double number = strtod(text, &end);
-    const bool relative = *end == '%', whole = (double)(int64_t)number == number;
-    if (end == text || end[relative] || !(number >= 0 && number <= (relative ? 100 : 1e12)) ||
-        (!relative && !whole))
-        return complain_text(EXIT_MISUSE, "--max-failures %s: want a number of pictures, or a share as 1%%",
-                             text);
-    *most = (int64_t)(relative ? number / 100 * (double)share : number);
-    return EXIT_GOOD;
 }
 
 /* ---- counting ---- */
@@ -113,8 +78,8 @@ static int count_mine(eval_job *job)
     t2d_error err;
     t2d_tally tally;
     t2d_results results;
-    int64_t most;
-    int code = read_failures(job->asked->max_failures, share, &most);
+    failure_limit most;
+    int code = read_failure_limit(job->asked->max_failures, &most);
     if (code != EXIT_GOOD) return code;
     t2d_status status = t2d_tally_init(&tally, job->preset->label_count, &err);
     if (status) return complain(EXIT_FAILED, &err);
@@ -141,7 +106,8 @@ static int count_mine(eval_job *job)
                               .readers = job->asked->readers,
                               .together = job->asked->together,
                               .counting = (t2d_count_by)job->asked->counting,
-                              .most_failures = most,
+                              .most_failures =
+                                  (int64_t)(most.relative ? most.number / 100 * (double)share : most.number),
                               .results = &results,
                               .tally = &tally,
                               .watch = watch,

@@ -2,24 +2,13 @@
 #include "cli/eval_job.h"
 #include "backend.h"
 #include "cli/gather.h"
+#include "cli/many.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- whose pictures ---- */
-
-/* "2/4": the second of four. */
-static int read_shard(const char *text, eval_job *job)
-{
-    char *end = NULL;
-    const long index = strtol(text, &end, 10), count = *end == '/' ? strtol(end + 1, &end, 10) : 0;
-    if (*end || count < 1 || index < 1 || index > count || count > 1 << 16)
-        return complain_text(EXIT_MISUSE, "--shard %s: want I/N, from 1/N to N/N", text);
-    job->first = index - 1;
-    job->step = count;
-    return EXIT_GOOD;
-}
 
 static int find_share(eval_job *job)
 {
@@ -33,7 +22,7 @@ static int find_share(eval_job *job)
         return complain_text(EXIT_MISUSE,
                              "--mpi: this t2d was built without MPI; ranks with a folder in common "
                              "need none");
-    if (code == EXIT_GOOD && asked->shard) code = read_shard(asked->shard, job);
+    if (code == EXIT_GOOD && asked->shard) code = read_shard(asked->shard, &job->first, &job->step);
     if (code == EXIT_GOOD && job->ranks.count > 1) {
         job->first = job->ranks.rank;
         job->step = job->ranks.count;
