@@ -152,8 +152,9 @@ static void list_labels(const show *s)
     for (int label = 0; label < s->mask.labels; label++) {
         size_t count = 0;
         for (size_t i = 0; i < pixels; i++) count += s->mask.ids[i] == label;
-        if (count > 0)
-            printf("%7d  %-12s %5.1f %%\n", label, s->names[label], 100.0 * (double)count / (double)pixels);
+        if (count == 0) continue;
+        terminal_swatch(label);
+        printf("%7d  %-14s %5.1f %%\n", label, s->names[label], 100.0 * (double)count / (double)pixels);
     }
 }
 
@@ -178,7 +179,7 @@ static void tell_result(const show *s)
         return;
     }
     if (!common.quiet) {
-        terminal_picture(&s->image, &s->mask, s->names);
+        terminal_picture(&s->image, &s->mask);
         list_labels(s);
     }
     printf("mask     %s  (a PNG of labels)\noverlay  %s\n", s->mask_path, s->overlay_path);

@@ -33,7 +33,7 @@ static void blended(const t2d_image *image, const t2d_mask *mask, uint8_t palett
     }
 }
 
-void terminal_picture(const t2d_image *image, const t2d_mask *mask, const char *const *names)
+void terminal_picture(const t2d_image *image, const t2d_mask *mask)
 {
     uint8_t palette[256][3];
     t2d_voc_palette(palette);
@@ -52,9 +52,12 @@ void terminal_picture(const t2d_image *image, const t2d_mask *mask, const char *
         }
         puts("\033[0m");
     }
-    for (int i = 0; i < mask->labels && i < 255; i++) {
-        const uint8_t *c = palette[i];
-        printf("\033[48;2;%d;%d;%dm  \033[0m %s  ", c[0], c[1], c[2], names[i]);
-    }
-    putchar('\n');
+}
+
+void terminal_swatch(int label)
+{
+    uint8_t palette[256][3];
+    t2d_voc_palette(palette);
+    const uint8_t *c = palette[label & 255];
+    if (columns() > 0) printf("\033[48;2;%d;%d;%dm  \033[0m", c[0], c[1], c[2]);
 }

@@ -4,8 +4,11 @@
 
 #include "cli/cli.h"
 
-/* Draws the picture blended with the mask's colours, two pixels in each character (half blocks), and a legend,
- * when standard output is a terminal that may be coloured; else nothing. */
-void terminal_picture(const t2d_image *image, const t2d_mask *mask, const char *const *names);
+/* Where standard output is no terminal, or one that may not be coloured (NO_COLOR), these draw nothing. */
+
+/* The picture blended with the mask's colours, two pixels in each character (half blocks). */
+void terminal_picture(const t2d_image *image, const t2d_mask *mask);
+/* Two spaces on a label's colour. */
+void terminal_swatch(int label);
 
 #endif
