@@ -46,8 +46,8 @@ t2d_status t2d_outfile_commit(t2d_outfile *out,
                               t2d_error *err); /* flush, fsync, rename; aborts when that fails */
 void t2d_outfile_abort(t2d_outfile *out);      /* harmless after commit or a failed open */
 
-/* Sends the file systems of some folders down to the disk, in a thread of its own: many small files at once, where
- * an fsync of each would wait for the disk as often. */
+/* Sends the file systems of some folders down to the disk, in a thread of its own: many small files at once,
+ * where an fsync of each would wait for the disk as often. */
 typedef struct t2d_syncer t2d_syncer;
 t2d_status t2d_syncer_start(t2d_syncer **syncer, const char *const *folders, int count, t2d_error *err);
 void t2d_syncer_ask(t2d_syncer *syncer); /* soon; does not wait */
