@@ -3,6 +3,8 @@
 #include "io/io.h"
 #include "io/png_frame.h"
 
+#include <zlib.h>
+
 /* ---- in ---- */
 
 typedef struct decoding {
@@ -49,9 +51,14 @@ t2d_status t2d_decode_png(const t2d_encoded *file, t2d_image *image, int *orient
 
 /* ---- out ---- */
 
+/* Overlays are photographs under flat colours.  Of one of 448 x 473 pixels this makes 170 kB in 7.6 ms, zlib's default
+ * 179 kB in 81 ms; of a noisy picture of 420 x 300 253 kB in 4.7 ms, against 249 kB in 12.9 ms. */
 static void write_rgb(png_structp png, png_infop info, void *context)
 {
     const t2d_image *image = context;
+    png_set_compression_level(png, 1);
+    png_set_compression_strategy(png, Z_RLE);
+    png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_PAETH);
     png_set_IHDR(png, info, (png_uint_32)image->width, (png_uint_32)image->height, 8, PNG_COLOR_TYPE_RGB,
                  PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(png, info);
