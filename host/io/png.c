@@ -51,8 +51,9 @@ t2d_status t2d_decode_png(const t2d_encoded *file, t2d_image *image, int *orient
 
 /* ---- out ---- */
 
-/* Overlays are photographs under flat colours.  Of one of 448 x 473 pixels this makes 170 kB in 7.6 ms, zlib's default
- * 179 kB in 81 ms; of a noisy picture of 420 x 300 253 kB in 4.7 ms, against 249 kB in 12.9 ms. */
+/* Overlays are photographs under flat colours.  Of one of 448 x 473 pixels this makes 170 kB in 7.6 ms,
+ * zlib's default 179 kB in 81 ms; of a noisy picture of 420 x 300 253 kB in 4.7 ms, against 249 kB in 12.9
+ * ms. */
 static void write_rgb(png_structp png, png_infop info, void *context)
 {
     const t2d_image *image = context;
