@@ -10,7 +10,7 @@
 static struct {
     const char *classes, *output;
     int eval;
-} opt = {.output = "."};
+} opt;
 
 static const arg_option options[] = {
     {ARG_TEXT, 'c', "classes", "A,B;C", "words of your own instead of the sample's", &opt.classes, 0, 0},
@@ -201,9 +201,10 @@ static int demonstrate(const struct sample *sample, const char *home)
 /* The scenes are drawn by Python: this process becomes evaluate.py, which runs `t2d segment` again. */
 static int evaluate(const char *home)
 {
-    char *script = join(home, "demo/evaluate.py"), *more = NULL, self[4096];
-    if (asprintf(&more, "--device %s --dtype %s", common.device ? common.device : "auto",
-                 dtype_names[common.dtype]) < 0)
+    char *script = join(home, "demo/evaluate.py"), *more = NULL, self[4096], threads[32] = "";
+    if (common.threads) snprintf(threads, sizeof threads, " --threads %d", common.threads);
+    if (asprintf(&more, "--device %s --dtype %s%s", common.device ? common.device : "auto",
+                 dtype_names[common.dtype], threads) < 0)
         more = NULL;
     const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     self[length > 0 ? length : 0] = '\0';
@@ -221,6 +222,11 @@ static int run(const command *self, int count, char **operands)
 {
     (void)self;
     if (count > 1) return complain_text(EXIT_MISUSE, "demo wants one sample at most");
+    if (opt.eval && (count || opt.classes || opt.output || common.json))
+        return complain_text(EXIT_MISUSE,
+                             "demo --eval has scenes and words of its own: it takes no sample, -c, -o "
+                             "or --json");
+    if (!opt.output) opt.output = ".";
     const struct sample *sample = count ? find_sample(operands[0]) : samples;
     if (!sample)
         return complain_text(EXIT_MISUSE, "there is no sample '%s'; there are beach, meadow, town, balloons",

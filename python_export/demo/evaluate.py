@@ -41,11 +41,11 @@ def ious(report):
     return {c["name"]: c["both"] / (c["truth"] + c["found"] - c["both"]) for c in report["classes"] if c["truth"]}
 
 
-def chance(report):
-    """Expected mIoU of labels drawn evenly at random."""
-    part = np.array([c["truth"] / report["pixels"] for c in report["classes"] if c["truth"]])
-    even = 1 / len(report["classes"])
-    return float(np.mean(part * even / (part + even - part * even)))
+def by_chance(report):
+    """The same report, expected of labels drawn evenly at random."""
+    even = report["pixels"] / len(report["classes"])
+    return {**report, "classes": [{**c, "found": even, "both": c["truth"] / len(report["classes"])}
+                                  for c in report["classes"]]}
 
 
 def phrases_of(found):
@@ -74,11 +74,11 @@ def show_classes(reports):
         print(f"{noun:<10}" + "".join(f"{cell:>9}" for cell in cells))
 
 
-def show_scores(trained, untrained, by_chance):
+def show_scores(trained, untrained, random):
     rows = [("plain names", "nouns"), ("colour and noun", "phrases"), ("of these, never drawn", "unseen_phrases")]
     print(f"\n{'mIoU':<24}{'model':>8}{'random psi':>12}{'chance':>8}")
     for title, key in rows:
-        print(f"{title:<24}{trained[key]:>8.3f}{untrained[key]:>12.3f}{by_chance[key]:>8.3f}")
+        print(f"{title:<24}{trained[key]:>8.3f}{untrained[key]:>12.3f}{random[key]:>8.3f}")
 
 
 def evaluate_in(folder, options):
@@ -90,13 +90,12 @@ def evaluate_in(folder, options):
     show_classes(reports)
     trained = scores(reports)
     untrained = scores({question: count(options, blank, folder, question) for question in QUESTIONS})
-    by_chance = {question: chance(reports[question]) for question in QUESTIONS}
-    by_chance["unseen_phrases"] = by_chance["phrases"]
-    show_scores(trained, untrained, by_chance)
+    random = scores({question: by_chance(reports[question]) for question in QUESTIONS})
+    show_scores(trained, untrained, random)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump({"scenes": options.scenes, "first": options.first, **trained, "random_psi": untrained,
-                       "chance": by_chance}, file, indent=1)
+                       "chance": random}, file, indent=1)
 
 
 def evaluate(options):

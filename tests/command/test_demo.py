@@ -62,6 +62,8 @@ class Demo(CommandTest):
     def test_refusals(self):
         self.refuses(2, "no sample 'harbour'|beach, meadow, town, balloons", "demo", "harbour")
         self.refuses(2, "one sample", "demo", "beach", "town")
+        for more in (("beach",), ("-c", "sky"), ("-o", "."), ("--json",)):
+            self.refuses(2, "--eval has scenes and words of its own", "demo", "--eval", *more)
         self.refuses(1, "/nonexistent/beach_overlay.png", "demo", "-q", "-o", "/nonexistent")
         self.refuses(4, "cuda", "demo", "-q", "--device", "cuda:63")
 
