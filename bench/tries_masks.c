@@ -18,20 +18,11 @@ static uint8_t pixel(size_t index) { return (uint8_t)(t2d_mix(index / 8 + 99) >>
 
 static void embed_run(trial *t) { OP(t)->embed(BE(t), t->out, t->more); }
 
-/* Where output pixel i takes its samples; coordinates are fp32, as torch's are. */
-static double tap(int i, int from, int to, int *low, int *high)
-{
-    const float scale = (float)from / (float)to, source = scale * ((float)i + 0.5f) - 0.5f;
-    const float at = source < 0 ? 0 : source;
-    *low = (int)at;
-    *high = *low + 1 < from ? *low + 1 : from - 1;
-    return at - (float)*low;
-}
-
 static double pixel_of(const t2d_embed *e, t2d_rect w, int x, int y, int c)
 {
     int x0, x1, y0, y1;
-    const double tx = tap(x, w.w, e->size, &x0, &x1), ty = tap(y, w.h, e->size, &y0, &y1);
+    const double tx = naive_axis_sample(x, w.w, e->size, &x0, &x1),
+                 ty = naive_axis_sample(y, w.h, e->size, &y0, &y1);
 #define AT(px, py) pixel(((size_t)(w.y + (py)) * (size_t)e->width + (size_t)(w.x + (px))) * 3 + (size_t)c)
     const double top = AT(x0, y0) * (1 - tx) + AT(x1, y0) * tx, low = AT(x0, y1) * (1 - tx) + AT(x1, y1) * tx;
 #undef AT

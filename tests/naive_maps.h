@@ -146,4 +146,15 @@ static inline void naive_clean(const clean_case *k, int q, double *out)
     }
 }
 
+/* Where pixel i of `to` takes its samples among `from`: the part of *high.  Coordinates are fp32, as torch
+ * computes them: at 448 they move the weights by more than the sums do. */
+static inline double naive_axis_sample(int i, int from, int to, int *low, int *high)
+{
+    const float scale = (float)from / (float)to, source = scale * ((float)i + 0.5f) - 0.5f;
+    const float position = source < 0 ? 0 : source;
+    *low = (int)position;
+    *high = *low + 1 < from ? *low + 1 : from - 1;
+    return position - (float)*low;
+}
+
 #endif

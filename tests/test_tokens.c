@@ -1,5 +1,6 @@
 /* test_tokens.c — pixels and token ids -> the first residual stream, against double precision. */
 #include "kernels.h"
+#include "naive_maps.h"
 
 typedef struct picture {
     int width, height, size, patch, registers, dim, count;
@@ -15,21 +16,12 @@ static const picture PICTURES[] = {
     {460, 450, 448, 14, 4, 64, 1, true, {{0, 0, 460, 450}}},
 };
 
-/* Coordinates are fp32, as torch computes them: at 448 they move the weights by more than the sums do. */
-static double axis_sample(int i, int from, int to, int *low, int *high)
-{
-    const float scale = (float)from / (float)to, source = scale * ((float)i + 0.5f) - 0.5f;
-    const float position = source < 0 ? 0 : source;
-    *low = (int)position;
-    *high = *low + 1 < from ? *low + 1 : from - 1;
-    return position - (float)*low;
-}
-
 /* Channel c of pixel (x, y) of a window brought to size x size, normalised. */
 static double pixel(const t2d_embed *in, t2d_rect w, int x, int y, int c)
 {
     int x0, x1, y0, y1;
-    const double tx = axis_sample(x, w.w, in->size, &x0, &x1), ty = axis_sample(y, w.h, in->size, &y0, &y1);
+    const double tx = naive_axis_sample(x, w.w, in->size, &x0, &x1),
+                 ty = naive_axis_sample(y, w.h, in->size, &y0, &y1);
     const int from = in->swap ? 2 - c : c;
 #define AT(px, py) in->pixels[((size_t)(w.y + (py)) * in->width + (w.x + (px))) * 3 + from]
     const double top = AT(x0, y0) * (1 - tx) + AT(x1, y0) * tx, low = AT(x0, y1) * (1 - tx) + AT(x1, y1) * tx;
